@@ -7,6 +7,9 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
+
+	"github.com/oasisprotocol/curve25519-voi/curve"
 )
 
 // Accord is the signed agreement the network runs under. The SHA-256 of its one encoding is the network's identity and
@@ -239,7 +242,8 @@ func (a *Accord) Check() error {
 	var p problems
 	p.text("name", a.Name, 1, MaxName)
 	p.text("origin", a.Origin, 1, MaxName)
-	p.bad(strings.ContainsAny(a.Origin, " +\n"), "origin %q: no spaces or '+' (C2SP signed-note key names)", a.Origin)
+	p.bad(strings.ContainsRune(a.Origin, '+') || strings.ContainsFunc(a.Origin, unicode.IsSpace),
+		"origin %q: no spaces or '+' (C2SP signed-note key names)", a.Origin)
 	p.bad(strings.HasPrefix(a.Origin, exerciseMark) != a.Exercise,
 		"origin %q must begin with %s exactly when exercise is set", a.Origin, exerciseMark)
 	p.bad(a.Epoch == 0, "epoch must be 1 or more")
@@ -300,6 +304,8 @@ func (p *problems) bad(is bool, format string, args ...any) {
 
 func (p *problems) text(name, s string, low, high int) {
 	p.bad(len(s) < low || len(s) > high, "%s has %d bytes, must be %d to %d", name, len(s), low, high)
+	// A name is one line: names are written into line-oriented files, such as the observers' policy.
+	p.bad(high <= MaxName && strings.ContainsAny(s, "\n\u0085\u2028\u2029"), "%s %q has more than one line", name, s)
 	if err := checkText(name, s, high); err != nil {
 		p.bad(len(s) <= high, "%v", err)
 	}
@@ -326,6 +332,7 @@ func (p *problems) keys(m Member, seen map[string]string) {
 		p.bad(known && len(k.Public) != size, "%s: %s key has %d bytes, %s has %d", m.Nation, k.Role, len(k.Public), k.Kind, size)
 		p.bad(i > 0 && (m.Keys[i-1].Role > k.Role || m.Keys[i-1].Role == k.Role && m.Keys[i-1].Kind >= k.Kind),
 			"%s: keys are not in rising order of role and kind", m.Nation)
+		p.bad(k.Kind == KindEd25519 && !soundKey(k.Public), "%s: the %s key is no Ed25519 public key that one holder alone can sign for", m.Nation, k.Role)
 		who := fmt.Sprintf("%s's %s key", m.Nation, k.Role)
 		if other, twice := seen[string(k.Public)]; twice {
 			p.bad(true, "%s is also %s: every role of every nation has its own key", who, other)
@@ -340,6 +347,20 @@ func (p *problems) keys(m Member, seen map[string]string) {
 	}
 }
 
+// soundKey says whether an Ed25519 public key is a point of the curve, and not one of the few of small order, under
+// which anybody can make signatures that hold (zip215_test.go shows one).
+func soundKey(public []byte) bool {
+	var y curve.CompressedEdwardsY
+	var a curve.EdwardsPoint
+	if _, err := y.SetBytes(public); err != nil {
+		return false
+	}
+	if _, err := a.SetCompressedY(&y); err != nil {
+		return false
+	}
+	return !a.IsSmallOrder()
+}
+
 func (p *problems) clauses(cs []Clause, zones map[string]ZoneKind) {
 	p.bad(len(cs) == 0 || len(cs) > MaxClauses, "%d clauses, must be 1 to %d", len(cs), MaxClauses)
 	have := map[ClauseID]bool{}
@@ -350,6 +371,7 @@ func (p *problems) clauses(cs []Clause, zones map[string]ZoneKind) {
 		p.bad(c.ID.Parent() != "" && !have[c.ID.Parent()], "clause %q has no parent %q", c.ID, c.ID.Parent())
 		p.bad(!c.Act.Valid(), "clause %q has no act", c.ID)
 		p.bad(len(c.Classes) == 0 || !risingBy(c.Classes), "clause %q: classes must be set, in rising order", c.ID)
+		p.bad(slices.ContainsFunc(c.Classes, func(k EventClass) bool { return !k.Valid() }), "clause %q: unknown class", c.ID)
 		p.bad(c.WithinMm < 0 || c.WithinMm > maxSigmaMm, "clause %q: within_mm %d", c.ID, c.WithinMm)
 		p.bad(c.Severity > 5, "clause %q: severity %d, must be 0 to 5", c.ID, c.Severity)
 		p.span("clause "+string(c.ID), c.From, c.Until)

@@ -139,8 +139,6 @@ type Signer struct {
 	Accord Hash
 	Epoch  uint32
 	Key    crypto.Signer
-
-	headers map[ContentType][]byte
 }
 
 // NewSigner makes a signer for one nation of a network. The key must be the nation's treaty key in the roster.

@@ -36,6 +36,10 @@ const (
 
 	// MaxAccord bounds an accord's canonical bytes: a 3,000-vertex line is 60 KiB, 40 nations x 3 keys 6 KiB.
 	MaxAccord = 1 << 20
+	// MaxAccordFile bounds the YAML or GeoJSON that people write: 4 characters for each canonical byte.
+	MaxAccordFile = 4 << 20
+	// MaxFounding bounds a founding document: an accord and MaxNations signatures of under 512 bytes.
+	MaxFounding = MaxAccord + MaxNations*512 + 64
 	// MaxVertices bounds one line or ring: the published line of contact has about 2,900.
 	MaxVertices = 20_000
 	// MaxClauses bounds the nodes of the clause tree.

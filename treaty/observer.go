@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"filippo.io/torchwood"
 	"golang.org/x/mod/sumdb/note"
@@ -181,23 +183,39 @@ func VerifyEntry(entry, proof, policy []byte) (size, index uint64, err error) {
 	return proofPlace(proof)
 }
 
-// checkPolicy refuses what torchwood lets pass and the specification forbids: one public key under two names, with
-// which one nation could meet a quorum of two.
+// checkPolicy refuses what torchwood lets pass and the specification forbids: one public key under two names, or one
+// name twice in groups, with either of which one nation could meet a quorum of two. It also refuses a policy without a
+// quorum, because the log key carries no trust here, and white space on which torchwood's parser panics.
 func checkPolicy(policy []byte) error {
-	keys := map[string]string{}
+	if !utf8.Valid(policy) || bytes.ContainsFunc(policy, func(r rune) bool {
+		return r != ' ' && r != '\t' && r != '\n' && (unicode.IsSpace(r) || unicode.IsControl(r))
+	}) {
+		return fmt.Errorf("%w: policy: not plain text, or with control characters", ErrMalformed)
+	}
+	keys, grouped := map[string]string{}, map[string]bool{}
 	for line := range strings.SplitSeq(string(policy), "\n") {
+		line, _, _ = strings.Cut(line, "#")
 		f := strings.Fields(line)
-		if len(f) < 3 || f[0] != "witness" {
-			continue
+		switch {
+		case len(f) >= 2 && f[0] == "quorum" && f[1] == "none":
+			return fmt.Errorf("%w: policy: quorum none would accept what no nation has signed", ErrMalformed)
+		case len(f) >= 4 && f[0] == "group":
+			for _, member := range f[3:] {
+				if grouped[member] {
+					return fmt.Errorf("%w: policy: %s is counted twice in groups", ErrMalformed, member)
+				}
+				grouped[member] = true
+			}
+		case len(f) >= 3 && f[0] == "witness":
+			parts := strings.SplitN(f[2], "+", 3)
+			if len(parts) != 3 {
+				return fmt.Errorf("%w: policy: witness %s has no verifier key", ErrMalformed, f[1])
+			}
+			if other, twice := keys[parts[2]]; twice {
+				return fmt.Errorf("%w: policy: witnesses %s and %s have one key", ErrMalformed, other, f[1])
+			}
+			keys[parts[2]] = f[1]
 		}
-		parts := strings.SplitN(f[2], "+", 3)
-		if len(parts) != 3 {
-			return fmt.Errorf("%w: policy: witness %s has no verifier key", ErrMalformed, f[1])
-		}
-		if other, twice := keys[parts[2]]; twice {
-			return fmt.Errorf("%w: policy: witnesses %s and %s have one key", ErrMalformed, other, f[1])
-		}
-		keys[parts[2]] = f[1]
 	}
 	return nil
 }

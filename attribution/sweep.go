@@ -1,0 +1,217 @@
+package attribution
+
+import (
+	"cmp"
+	"math"
+	"slices"
+)
+
+// minArrivals is the fewest sensors that make an event: one more than the unknowns east, north and time.
+const minArrivals = 4
+
+// maxCells bounds one grid; a larger area gets larger cells.
+const maxCells = 24_000
+
+// candidate is a cell and a time at which many arrivals could be one event.
+type candidate struct {
+	bound  int // sensors that fit at most
+	cell   int
+	t      float64
+	visits int
+}
+
+// before orders candidates: more sensors first, then time and cell, a total order.
+func (a candidate) before(b candidate) bool {
+	if a.bound != b.bound {
+		return a.bound > b.bound
+	}
+	if a.t != b.t {
+		return a.t < b.t
+	}
+	return a.cell < b.cell
+}
+
+// grid covers the ground from which a cluster can hear something.
+type grid struct {
+	s     *scene
+	c     *cluster
+	half  float64 // half a cell's diagonal
+	size  float64
+	x0    float64
+	y0    float64
+	cols  int
+	rows  int
+	air   float64
+	tolA  float64 // tolerance = tolA*s + tolB*R/c
+	tolB  float64
+	sigma float64
+	width float64 // of a bin of origin times, seconds
+}
+
+// newGrid lays cells in which moving from the middle to a corner changes a travel time by no more than its own
+// uncertainty: small cells for a small array, large ones for a line of stations.
+func (s *scene) newGrid(c *cluster, limit int) grid {
+	g := grid{s: s, c: c, tolA: 3}
+	g.tolB = math.Sqrt(sq(s.air.speedSigma)+sq(s.air.windSigma/s.air.c)) + s.j.p.Turbulence
+	var sig []float64
+	lo, hi := vec{math.Inf(1), math.Inf(1)}, vec{math.Inf(-1), math.Inf(-1)}
+	for _, i := range c.sensors {
+		sn := &s.sensors[i]
+		for k := range 2 {
+			lo[k], hi[k] = min(lo[k], sn.at[k]), max(hi[k], sn.at[k])
+		}
+		for _, p := range sn.picks {
+			sig = append(sig, s.picks[p].sigma)
+		}
+	}
+	g.sigma = median(sig)
+	margin := float64(0.75 * c.reach)
+	g.x0, g.y0 = lo[0]-margin, lo[1]-margin
+	w, h := hi[0]-lo[0]+float64(2*margin), hi[1]-lo[1]+float64(2*margin)
+	typical := math.Sqrt(mul(c.reach/3, c.reach/3)) / s.air.c
+	g.size = float64(2.4 * s.air.c * (float64(g.tolA*g.sigma) + mul(g.tolB, typical)))
+	g.size = max(g.size, math.Sqrt(mul(w, h)/float64(limit)))
+	g.half = float64(g.size * sqrt2 / 2)
+	g.cols, g.rows = int(w/g.size)+1, int(h/g.size)+1
+	return g
+}
+
+// centre is the middle of a cell, at the height of the ground there.
+func (g *grid) centre(cell int) (x, y float64) {
+	return g.x0 + mul(float64(cell%g.cols)+0.5, g.size), g.y0 + mul(float64(cell/g.cols)+0.5, g.size)
+}
+
+// tolerance is how far an arrival may lie from its prediction at the middle of a cell.
+func (g *grid) tolerance(sigma, r float64) float64 {
+	return g.half/g.s.air.c + mul(g.tolA, sigma) + mul(g.tolB, r/g.s.air.c)
+}
+
+// sweep finds every cell and time with at least need arrivals. The count is an upper bound on the sensors of any event
+// inside the cell: arrivals vote for every origin time that their tolerance allows.
+func (g *grid) sweep(need int, impact bool) []candidate {
+	s, c := g.s, g.c
+	t0, t1 := math.Inf(1), math.Inf(-1)
+	for _, i := range c.sensors {
+		for _, p := range s.sensors[i].picks {
+			t0, t1 = min(t0, s.picks[p].t), max(t1, s.picks[p].t)
+		}
+	}
+	if t1 < t0 {
+		return nil
+	}
+	g.width = max(g.half/s.air.c+float64(3*g.sigma), (t1-t0)/(1<<17))
+	g.width /= 2
+	width := g.width
+	t0 -= float64(1.2*c.reach)/s.air.c + 1
+	bins := int((t1-t0)/width) + 3
+	votes := make([]int16, bins+2)
+	var out []candidate
+	type heardAt struct{ r, h float64 }
+	for cell := range g.cols * g.rows {
+		x, y := g.centre(cell)
+		n := 0
+		first, last := bins, -1
+		for _, i := range c.sensors {
+			sn := &s.sensors[i]
+			if len(sn.picks) == 0 {
+				continue
+			}
+			dx, dy := sn.at[0]-x, sn.at[1]-y
+			r2 := sq(dx) + sq(dy)
+			if r2 > sq(sn.reach) {
+				continue
+			}
+			r := math.Sqrt(r2)
+			n++
+			tt := r / s.air.c
+			base := g.tolerance(0, r)
+			open := -1 // last bin this sensor has voted for: it has one vote a bin
+			for _, p := range sn.picks {
+				k := &s.picks[p]
+				if k.impact != impact {
+					continue
+				}
+				h := base + mul(g.tolA, k.sigma)
+				b := k.t - tt - t0
+				lo, hi := int((b-h)/width), int((b+h)/width)
+				lo, hi = max(lo, open+1, 0), min(hi, bins-1)
+				if lo > hi {
+					continue
+				}
+				open = hi
+				votes[lo]++
+				votes[hi+1]--
+				first, last = min(first, lo), max(last, hi)
+			}
+		}
+		if last < 0 {
+			continue
+		}
+		if n < minArrivals {
+			clear(votes[first : last+2])
+			continue
+		}
+		var sum int16
+		rising := true
+		var prev int16
+		for b := first; b <= last+1; b++ {
+			sum += votes[b]
+			votes[b] = 0
+			if sum < prev && rising && int(prev) >= need {
+				out = append(out, candidate{bound: int(prev), cell: cell, t: t0 + mul(float64(b)-0.5, width)})
+			}
+			if sum != prev {
+				rising = sum > prev
+			}
+			prev = sum
+		}
+	}
+	slices.SortFunc(out, func(a, b candidate) int {
+		switch {
+		case a.before(b):
+			return -1
+		case b.before(a):
+			return 1
+		}
+		return 0
+	})
+	return out
+}
+
+// gather lists, per sensor, the free arrivals that may belong to an event in the cell at its time; count is how many
+// sensors have one, capped so that no nation counts more than half of what is needed elsewhere.
+func (g *grid) gather(c candidate, free []bool, impact bool) (set []int, sensors int) {
+	s, width := g.s, g.width
+	x, y := g.centre(c.cell)
+	for _, i := range g.c.sensors {
+		sn := &s.sensors[i]
+		if len(sn.picks) == 0 {
+			continue
+		}
+		r := math.Sqrt(sq(sn.at[0]-x) + sq(sn.at[1]-y))
+		if r > sn.reach {
+			continue
+		}
+		want := c.t + r/s.air.c
+		k, _ := slices.BinarySearchFunc(sn.picks, want-float64(2*g.tolerance(g.sigma, r))-width-1, func(p int, t float64) int {
+			return cmp.Compare(s.picks[p].t, t)
+		})
+		got := false
+		for ; k < len(sn.picks); k++ {
+			p := sn.picks[k]
+			h := g.tolerance(s.picks[p].sigma, r) + width
+			d := s.picks[p].t - want
+			if d > h+2 {
+				break
+			}
+			if free[p] && s.picks[p].impact == impact && d >= -h && d <= h {
+				set = append(set, p)
+				got = true
+			}
+		}
+		if got {
+			sensors++
+		}
+	}
+	return set, sensors
+}

@@ -1,0 +1,497 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/hashicorp/raft"
+	"github.com/libp2p/go-libp2p/core/host"
+
+	"truceline/attribution"
+	"truceline/consensus/ledger"
+	"truceline/consensus/raftlog"
+	"truceline/consensus/raftnet"
+	"truceline/consensus/tally"
+	"truceline/node/evidence"
+	"truceline/node/observe"
+	"truceline/node/peer"
+	"truceline/node/pool"
+	"truceline/sensorio"
+	"truceline/sensorio/seal"
+	"truceline/treaty"
+)
+
+// Node is one nation's running machine.
+//
+//	sensors ─► Intake ─► pipeline ─► author ─► pool ─► leader ─► Raft ─► order ─► ledger ─► finalizer ─► observers
+//	peers ──► mesh ───────┘ (batches)   └──────► mesh ──► pool (records)              └──► mesh (votes)
+type Node struct {
+	cfg     Config
+	log     *slog.Logger
+	metrics *metrics
+
+	db       *pebble.DB
+	store    *evidence.Store
+	ledger   *ledger.Ledger
+	pool     *pool.Pool
+	author   *author
+	final    *finalizer
+	events   *events
+	host     host.Host
+	mesh     *peer.Mesh
+	logs     *raftlog.Store
+	group    *raftnet.Group
+	pipeline *pipeline
+	intake   *sensorio.Intake
+	observer *observe.Server
+	closers  []closer
+	servers  []server
+
+	observeAt, operatorAt net.Listener
+
+	fatal     chan error
+	rebuild   chan string
+	started   time.Time
+	running   context.Context // ends when the node stops; set before anything runs
+	stop      context.CancelCauseFunc
+	fetchTurn int // owned by the finalizer's fetcher: one at a time
+
+	finalMu   sync.Mutex
+	finalWait map[treaty.Hash][]chan struct{} // records somebody waits for to become FINAL
+}
+
+// closer is one thing that was opened, closed in reverse order.
+type closer struct {
+	name  string
+	close func() error
+}
+
+// New opens a node in this order; Close and the end of Run close in reverse:
+//
+//  1. store        one Pebble database; everything durable is in it or in raw/
+//  2. evidence     own record numbers, batches
+//  3. ledger       final state, checked against its root; tentative layer empty
+//  4. pool, author
+//  5. finalizer    what this node has voted
+//  6. host, mesh   peers may now speak to us
+//  7. Raft         log, snapshots, group
+//  8. pipeline     sealing, judging
+//  9. intake       sensors
+//  10. observers   HTTP
+//
+// Run starts the goroutines; nothing runs before.
+func New(cfg Config) (_ *Node, err error) {
+	cfg = cfg.withDefaults()
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	n := &Node{
+		cfg: cfg, log: cfg.Log.With(slog.String("nation", string(cfg.Nation))), metrics: newMetrics(cfg.Registry),
+		fatal: make(chan error, 4), rebuild: make(chan string, 1), started: time.Now(),
+		finalWait: map[treaty.Hash][]chan struct{}{},
+	}
+	n.running, n.stop = context.WithCancelCause(context.Background())
+	n.events = newEvents(n.running.Done())
+	defer func() {
+		if err != nil {
+			n.stop(err)
+			err = errors.Join(err, n.close())
+		}
+	}()
+	for _, step := range []struct {
+		name string
+		open func() error
+	}{
+		{"store", n.openStore},
+		{"evidence", n.openEvidence},
+		{"ledger", n.openLedger},
+		{"author", n.openAuthor},
+		{"finalizer", n.openFinalizer},
+		{"peers", n.openPeers},
+		{"order", n.openOrder},
+		{"pipeline", n.openPipeline},
+		{"sensors", n.openIntake},
+		{"observers", n.openObservers},
+	} {
+		if err := step.open(); err != nil {
+			return nil, fmt.Errorf("%s: open %s: %w", cfg.Nation, step.name, err)
+		}
+	}
+	return n, nil
+}
+
+func (n *Node) onClose(name string, f func() error) { n.closers = append(n.closers, closer{name, f}) }
+
+func (n *Node) close() (err error) {
+	for i := len(n.closers) - 1; i >= 0; i-- {
+		if e := n.closers[i].close(); e != nil {
+			err = errors.Join(err, fmt.Errorf("close %s: %w", n.closers[i].name, e))
+		}
+	}
+	n.closers = nil
+	return err
+}
+
+// fail stops the node: what it knows of its disk is no longer certain, and start-up repairs.
+func (n *Node) fail(err error) {
+	select {
+	case n.fatal <- err:
+	default:
+	}
+}
+
+func (n *Node) openStore() error {
+	opts := &pebble.Options{
+		FS: n.cfg.FS, MemTableSize: uint64(n.cfg.MemTableBytes), L0CompactionThreshold: 4,
+		MemTableStopWritesThreshold: 4, Logger: pebbleLog{n.log}, FormatMajorVersion: pebble.FormatNewest,
+	}
+	cache := pebble.NewCache(n.cfg.CacheBytes)
+	defer cache.Unref()
+	opts.Cache = cache
+	opts.EnsureDefaults()
+	db, err := pebble.Open(n.cfg.FS.PathJoin(n.cfg.Dir, "store"), opts)
+	if err != nil {
+		return fmt.Errorf("%w (is another process using this folder?)", err)
+	}
+	n.db = db
+	n.onClose("store", db.Close)
+	return nil
+}
+
+func (n *Node) openEvidence() (err error) {
+	n.store, err = evidence.Open(evidence.Config{DB: n.db, Net: n.cfg.Net, Nation: n.cfg.Nation, Log: n.log})
+	return err
+}
+
+func (n *Node) openLedger() (err error) {
+	n.ledger, err = ledger.Open(ledger.Config{
+		DB: n.db, Net: n.cfg.Net, Log: n.log,
+		New: func() ledger.Machine { return tallyMachine{tally.New(n.cfg.Net)} },
+		Load: func(b []byte) (ledger.Machine, error) {
+			s, err := tally.Decode(n.cfg.Net, b)
+			if err != nil {
+				return nil, err
+			}
+			return tallyMachine{s}, nil
+		},
+	})
+	return err
+}
+
+func (n *Node) openAuthor() error {
+	signer, err := treaty.NewSigner(n.cfg.Net, n.cfg.Nation, n.cfg.Keys.Treaty)
+	if err != nil {
+		return err
+	}
+	n.pool = pool.New(n.cfg.Net.Nations())
+	n.syncPool(n.pool.Applied)
+	n.author = newAuthor(signer, n.store, n.pool, n.cfg.Clock.Now, func(raw []byte) { n.mesh.Broadcast(peer.Records, raw) }, n.log)
+	return nil
+}
+
+// syncPool tells the pool how far every nation's records are in the ledger.
+func (n *Node) syncPool(set func(treaty.Nation, uint64)) {
+	n.ledger.With(func(live ledger.Machine, _ uint64) {
+		for _, k := range n.cfg.Net.Nations() {
+			set(k, live.(tallyMachine).LastSeq(k))
+		}
+	})
+}
+
+func (n *Node) openFinalizer() (err error) {
+	n.final, err = newFinalizer(finalizerConfig{
+		Net: n.cfg.Net, Nation: n.cfg.Nation, Signer: n.author.signer, Cosign: n.cfg.Keys.Cosign, DB: n.db,
+		Ledger: n.ledger, Pool: n.pool,
+		Send: func(to treaty.Nation, msg []byte) {
+			if to == "" {
+				n.mesh.Broadcast(peer.Votes, msg)
+				return
+			}
+			n.mesh.Send(to, peer.Votes, msg)
+		},
+		Fetch: n.fetchEntries, Grafted: n.grafted, Settled: n.settled, Cosigned: n.cosigned, Fatal: n.fail,
+		Timeout: n.cfg.RoundTimeout, Inclusion: n.cfg.Inclusion, CatchUp: n.cfg.CatchUp, Log: n.log,
+	})
+	return err
+}
+
+func (n *Node) openOrder() error {
+	var err error
+	n.logs, err = raftlog.Open(raftlog.Config{
+		DB: n.db, Floor: n.floor, OnTruncate: func(min uint64) {
+			if min <= n.ledger.LastIndex() {
+				n.wantRebuild("a new leader's log overwrote entries that this node had applied")
+			}
+		},
+		OnFatal: n.fail,
+	})
+	if err != nil {
+		return err
+	}
+	members := make([]raftnet.Member, 0, n.cfg.Net.N)
+	servers := raft.Configuration{}
+	for _, g := range n.cfg.Net.Members() {
+		id, err := peer.PeerID(g.Node)
+		if err != nil {
+			return err
+		}
+		members = append(members, raftnet.Member{ID: string(g.Nation), Peer: id})
+		servers.Servers = append(servers.Servers, raft.Server{
+			Suffrage: raft.Voter, ID: raft.ServerID(g.Nation), Address: raft.ServerAddress(g.Nation),
+		})
+	}
+	snapshots, err := raftlog.NewSnapshots(raftlog.SnapshotsConfig{
+		Certified: certified{n}, Configuration: func() raft.Configuration { return servers }, Log: n.logs,
+		OnDiverged: func(uint64) { n.wantRebuild("a certificate contradicts this node's log of the order") },
+	})
+	if err != nil {
+		return err
+	}
+	if c := n.ledger.Certified(); c != nil {
+		if _, err := n.logs.Align(c.Checkpoint.Index, c.Checkpoint.Term); err != nil {
+			return err
+		}
+	}
+	n.group, err = raftnet.Open(raftnet.Config{
+		Self: string(n.cfg.Nation), Members: members, Host: n.host, Logs: n.logs, Stable: n.logs, Snapshots: snapshots,
+		Applier: &order{net: n.cfg.Net, pool: n.pool, ledger: n.ledger, events: n.events, final: n.final, log: n.log, running: n.running},
+		Log:     n.log, Timing: n.cfg.Timing, OnFatal: n.fail,
+	})
+	if err != nil {
+		return err
+	}
+	n.onClose("order", func() error { return n.group.Close() })
+	return nil
+}
+
+// floor is the order's certified index: nothing at or below it is ever truncated.
+func (n *Node) floor() uint64 {
+	if c := n.ledger.Certified(); c != nil {
+		return c.Checkpoint.Index
+	}
+	return 0
+}
+
+func (n *Node) openPipeline() error {
+	judge, err := attribution.New(attribution.Config{Net: n.cfg.Net})
+	if err != nil {
+		return err
+	}
+	lastSeal, lastWindow, err := n.lastSeal()
+	if err != nil {
+		return err
+	}
+	sealer, err := seal.New(seal.Config{
+		Accord: n.cfg.Net.Digest, Nation: n.cfg.Nation, Policy: n.cfg.Net.Accord.Policy, Last: lastWindow,
+	})
+	if err != nil {
+		return err
+	}
+	n.pipeline = newPipeline(pipelineConfig{
+		Net: n.cfg.Net, Nation: n.cfg.Nation, Clock: n.cfg.Clock.Now, Until: n.cfg.Clock.Until, Judge: judge,
+		Store: n.store, Ledger: n.ledger, Events: n.events, Submit: n.author.Submit,
+		Reveal: func(raw []byte) { n.mesh.Broadcast(peer.Evidence, raw) }, Fetch: n.fetchBatch,
+		LastSeal: lastSeal, Review: n.cfg.Review, Stagger: n.cfg.Stagger, Metrics: n.metrics, Log: n.log,
+	}, sealer)
+	return nil
+}
+
+// lastSeal finds this nation's latest seal: in the ledger, or still in its outbox.
+func (n *Node) lastSeal() (id treaty.Hash, w treaty.Window, err error) {
+	n.ledger.With(func(live ledger.Machine, _ uint64) {
+		id, w, _ = live.(tallyMachine).LastSeal(n.cfg.Nation)
+	})
+	for r, err := range n.store.Outbox() {
+		if err != nil {
+			return id, w, err
+		}
+		if r.Seal != nil && r.Seal.Window > w {
+			id, w = r.ID, r.Seal.Window
+		}
+	}
+	return id, w, nil
+}
+
+// Run starts everything, waits until ctx ends or something fatal happens, and closes everything. Input stops first,
+// then judging, then the order, then the peers, then the disk.
+func (n *Node) Run(ctx context.Context) error {
+	cancel := n.stop
+	defer cancel(nil)
+	outer := ctx
+	ctx = n.running
+	defer context.AfterFunc(outer, func() { cancel(errStopped) })()
+	if err := n.mesh.Start(); err != nil {
+		return errors.Join(err, n.close())
+	}
+	var wg sync.WaitGroup
+	start := func(name string, run func(context.Context) error) {
+		wg.Go(func() {
+			if err := run(ctx); err != nil && ctx.Err() == nil {
+				cancel(fmt.Errorf("%s: %w", name, err))
+			}
+		})
+	}
+	start("replay", n.replayEvents)
+	start("author", n.author.run)
+	start("finality", n.final.run)
+	start("leader", func(ctx context.Context) error { return lead(ctx, n.group, n.pool, n.log) })
+	start("repeat", n.repeat)
+	start("rebuild", n.rebuildLoop)
+	start("pipeline", n.pipeline.run)
+	start("sensors", n.intake.Run)
+	start("observers", n.serve)
+	select {
+	case <-ctx.Done():
+	case err := <-n.fatal:
+		cancel(err)
+	}
+	n.mesh.Close()
+	wg.Wait()
+	err := n.close()
+	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, errStopped) {
+		return errors.Join(fmt.Errorf("%s stopped: %w", n.cfg.Nation, cause), err)
+	}
+	return err
+}
+
+// errStopped is why a node stops that was asked to.
+var errStopped = errors.New("asked to stop")
+
+// repeat sends on, from time to time, what has waited: own records that a peer's full queue lost, and other nations'
+// that perhaps never reached the leader (design 7.4: forward).
+func (n *Node) repeat(ctx context.Context) error {
+	t := time.NewTicker(time.Second)
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case now := <-t.C:
+			for _, r := range n.pool.Waiting(now, time.Second, 256) {
+				n.mesh.Broadcast(peer.Records, r.Raw())
+			}
+			_, leader := n.group.Leader()
+			n.metrics.leader.Set(0)
+			if leader {
+				n.metrics.leader.Set(1)
+			}
+			n.compact()
+		}
+	}
+}
+
+// keepEntries is how much of the order's log below the certified point is kept for peers that are a little behind;
+// who is further behind gets a snapshot: the certificate, and the ledger from any peer.
+const keepEntries = 10_000
+
+func (n *Node) compact() {
+	if floor := n.floor(); floor > keepEntries {
+		if err := n.logs.CompactTo(floor - keepEntries); err != nil {
+			n.fail(fmt.Errorf("compact the order's log: %w", err))
+		}
+	}
+}
+
+// Submit makes a record of this nation; see author.Submit.
+func (n *Node) Submit(ctx context.Context, body treaty.Body) (*treaty.Record, error) {
+	return n.author.Submit(ctx, body)
+}
+
+// SubmitFinal makes a record and returns when it is FINAL: under a cosigned checkpoint.
+func (n *Node) SubmitFinal(ctx context.Context, body treaty.Body) (*treaty.Record, error) {
+	r, err := n.author.Submit(ctx, body)
+	if err != nil {
+		return nil, err
+	}
+	return r, n.WaitFinal(ctx, r.ID)
+}
+
+// WaitFinal returns when the ledger entry with this id is FINAL.
+func (n *Node) WaitFinal(ctx context.Context, id treaty.Hash) error {
+	done := make(chan struct{})
+	n.finalMu.Lock()
+	if i, _, ok := n.ledger.Find(id); ok && i < n.ledger.CosignedSize() {
+		n.finalMu.Unlock()
+		return nil
+	}
+	n.finalWait[id] = append(n.finalWait[id], done)
+	n.finalMu.Unlock()
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("wait for %s to become final: %w", id.Short(), ctx.Err())
+	}
+}
+
+// settled is called by the finalizer after every certificate.
+func (n *Node) settled(c treaty.Checkpoint) {
+	n.metrics.height.Set(float64(n.final.machine.Height()))
+	n.metrics.final.Set(float64(c.Size))
+	n.pipeline.wake()
+}
+
+// cosigned is called by the finalizer after every cosigned checkpoint.
+func (n *Node) cosigned(size uint64) {
+	n.metrics.cosigned.Set(float64(size))
+	n.finalMu.Lock()
+	for id, waiters := range n.finalWait {
+		if i, _, ok := n.ledger.Find(id); ok && i < size {
+			for _, w := range waiters {
+				close(w)
+			}
+			delete(n.finalWait, id)
+		}
+	}
+	n.finalMu.Unlock()
+	err := n.author.final(func(id treaty.Hash) bool {
+		i, _, ok := n.ledger.Find(id)
+		return ok && i < size
+	})
+	if err != nil {
+		n.fail(fmt.Errorf("note own records as final: %w", err))
+	}
+	n.observer.Cosigned(size)
+}
+
+// certified is what Raft sees as this node's snapshot: the last certificate.
+type certified struct{ n *Node }
+
+// Latest is the certified point.
+func (c certified) Latest() (index, term uint64, data []byte, ok bool) {
+	cert := c.n.ledger.Certified()
+	if cert == nil {
+		return 0, 0, nil, false
+	}
+	return cert.Checkpoint.Index, cert.Checkpoint.Term, treaty.Encode(cert), true
+}
+
+// Accept checks a snapshot that a leader sends: it must be a certificate of exactly that place in the order.
+func (c certified) Accept(index, term uint64, data []byte) error {
+	cert, err := treaty.DecodeCertificate(data)
+	if err != nil {
+		return err
+	}
+	if cert.Checkpoint.Index != index || cert.Checkpoint.Term != term || cert.Step != treaty.StepCommit {
+		return fmt.Errorf("%w: the snapshot is for index %d, its certificate for %d", treaty.ErrMalformed, index, cert.Checkpoint.Index)
+	}
+	return c.n.cfg.Net.VerifyCertificate(cert)
+}
+
+// pebbleLog passes Pebble's messages on.
+type pebbleLog struct{ log *slog.Logger }
+
+func (l pebbleLog) Infof(string, ...any) {}
+func (l pebbleLog) Errorf(format string, args ...any) {
+	l.log.Error("store", slog.String("message", fmt.Sprintf(format, args...)))
+}
+
+func (l pebbleLog) Fatalf(format string, args ...any) {
+	panic(fmt.Sprintf("store: "+format, args...)) // the disk failed in a way Pebble cannot go on from: stop now, repair at start
+}
