@@ -226,7 +226,7 @@ func disagree(spots []spot, modes []mode) bool {
 	sides := [2]bool{}
 	for i := range modes {
 		var sum [3]float64
-		for _, sp := range spots[i*per : (i+1)*per] {
+		for _, sp := range spots[int(i*per):int((i+1)*per)] {
 			for k := range sum {
 				sum[k] += sp.odds[k]
 			}

@@ -46,16 +46,32 @@ type trial struct {
 func (s *scene) search(c *cluster, free []bool, impact bool, cells, limit int) []found {
 	g := s.newGrid(c, cells)
 	need := s.need(c, &g)
-	h := pile(g.sweep(need, impact))
+	var out []found
+	budget := 4000 + 20*len(s.picks)
+	for range maxSweeps {
+		n := len(out)
+		out = s.round(c, &g, free, impact, need, limit, &budget, out)
+		if len(out) == n || len(out) >= limit {
+			break
+		}
+	}
+	return out
+}
+
+// maxSweeps bounds how often a cluster is swept; after the first time little is left.
+const maxSweeps = 4
+
+// round sweeps once and accepts what it finds, best first.
+func (s *scene) round(c *cluster, g *grid, free []bool, impact bool, need, limit int, budget *int, out []found) []found {
+	h := pile(g.sweep(need, free, impact))
 	seen := map[uint64]bool{}
 	var ready []trial
 	best := -1 // index of the best of ready
-	var out []found
-	budget := 4000 + 20*len(s.picks)
 	for len(out) < limit {
-		if len(h) > 0 && budget > 0 && (best < 0 || h[0].bound >= len(ready[best].fit.use)-1) {
+		if len(h) > 0 && *budget > 0 && (best < 0 || h[0].bound >= len(ready[best].fit.use)-1) {
 			top := h[0]
-			set, n := g.gather(top, free, impact)
+			x, y := g.centre(top.cell)
+			set, n := g.gather(x, y, top.t, free, impact)
 			if n < top.bound && n >= need {
 				h[0].bound = n
 				heap.Fix(&h, 0)
@@ -70,8 +86,9 @@ func (s *scene) search(c *cluster, free []bool, impact bool, cells, limit int) [
 				continue
 			}
 			seen[key] = true
-			budget--
-			if t, ok := s.try(&g, top, set, free, impact); ok {
+			*budget--
+			if t, ok := s.try(g, x, y, top.t, set, free, impact); ok {
+				t.cand = top
 				ready = append(ready, t)
 				if best < 0 || t.score > ready[best].score {
 					best = len(ready) - 1
@@ -82,7 +99,7 @@ func (s *scene) search(c *cluster, free []bool, impact bool, cells, limit int) [
 		if best < 0 {
 			break
 		}
-		t := ready[best]
+		t := s.polish(g, ready[best], free, impact)
 		out = append(out, found{fit: t.fit, score: t.score, cluster: c, impact: impact})
 		s.take(c, &t.fit, free, impact)
 		// Trials that lost arrivals go back to be tried with what is left.
@@ -115,10 +132,9 @@ func bestTrial(ts []trial) int {
 }
 
 // try refines one candidate and scores it.
-func (s *scene) try(g *grid, cand candidate, set []int, free []bool, impact bool) (trial, bool) {
+func (s *scene) try(g *grid, x, y, at float64, set []int, free []bool, impact bool) (trial, bool) {
 	c := g.c
-	x, y := g.centre(cand.cell)
-	f := s.start(c, x, y, cand.t)
+	f := s.start(c, x, y, at)
 	from := max(1.5, g.tolerance(g.sigma, c.reach/3)/float64(tukeyCut*g.sigma))
 	if !s.anneal(&f, set, from, 10) {
 		return trial{}, false
@@ -135,8 +151,31 @@ func (s *scene) try(g *grid, cand candidate, set []int, free []bool, impact bool
 			return trial{}, false
 		}
 	}
-	t := trial{cand: cand, fit: f, score: s.score(c, &f)}
-	return t, t.score >= s.j.p.AcceptScore
+	t := trial{fit: f, score: s.score(c, &f)}
+	return t, t.score >= s.accept
+}
+
+// polish starts again around a trial, nearby and a little earlier: where each sensor heard several echoes, neighbouring
+// starts end on different sets of them, and the likeliest is the direct sound.
+func (s *scene) polish(g *grid, t trial, free []bool, impact bool) trial {
+	v := t.fit.v
+	for _, early := range [...]float64{0, 0.06, 0.12} {
+		for dx := -1; dx <= 1; dx++ {
+			for dy := -1; dy <= 1; dy++ {
+				x, y := v[nX]+mul(float64(dx), g.size), v[nY]+mul(float64(dy), g.size)
+				at := v[nT] - early
+				set, n := g.gather(x, y, at, free, impact)
+				if n < minArrivals {
+					continue
+				}
+				if o, ok := s.try(g, x, y, at, set, free, impact); ok && o.score > t.score {
+					o.cand = t.cand
+					t = o
+				}
+			}
+		}
+	}
+	return t
 }
 
 // maxMisfit is the reduced chi squared beyond which arrivals are not of one place and time, whatever their number.

@@ -146,7 +146,7 @@ func (s *scene) mirrors(f *fit) [][2]float64 {
 	ax, ay := principal(xx, xy, yy)
 	px, py := f.v[nX]-mx, f.v[nY]-my
 	along := mul(px, ax) + mul(py, ay)
-	out := [][2]float64{{mx + mul(2*along, ax) - px, my + mul(2*along, ay) - py}}
+	out := [][2]float64{{mx + mul(along+along, ax) - px, my + mul(along+along, ay) - py}}
 	lx, ly := principal(f.cov[0][0], f.cov[0][1], f.cov[1][1])
 	long := float64(4 * math.Sqrt(f.cov[0][0]+f.cov[1][1]))
 	out = append(out, [2]float64{f.v[nX] + mul(long, lx), f.v[nY] + mul(long, ly)},

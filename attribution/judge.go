@@ -28,14 +28,17 @@ type Params struct {
 	// SpeedSigma and WindSigma (m/s) are the priors of the air without weather data, the Met ones with it.
 	SpeedSigma, WindSigma       float64
 	MetSpeedSigma, MetWindSigma float64
+	// StillWindSigma is the wind prior where stations report weather and no wind.
+	StillWindSigma float64
 	// Temperature is what is assumed without weather data, degrees Celsius.
 	Temperature float64
 	// HearingRange is how far a sensor that does not say so hears a gun, metres.
 	HearingRange float64
 	// NationCap is the most nats that one nation's sensors can add to an event, QuietCap the most its silence takes away.
 	NationCap, QuietCap float64
-	// AcceptScore is the posterior log odds from which on a set of arrivals is an event.
-	AcceptScore float64
+	// AcceptScore is the posterior log odds from which on a set of arrivals is an event. LookScore is the same for an
+	// assessment, which does not look everywhere but for one event that was found already.
+	AcceptScore, LookScore float64
 	// EventRate is the prior rate of events, per square metre and second: 5 per square kilometre and hour.
 	EventRate float64
 	// MaxEvents bounds what one call returns.
@@ -46,9 +49,9 @@ type Params struct {
 func DefaultParams() Params {
 	return Params{
 		PathSigma: 0.008, Turbulence: 0.003,
-		SpeedSigma: 0.01, WindSigma: 3, MetSpeedSigma: 0.004, MetWindSigma: 1.5, Temperature: 10,
+		SpeedSigma: 0.01, WindSigma: 3, MetSpeedSigma: 0.004, MetWindSigma: 1.5, StillWindSigma: 2, Temperature: 10,
 		HearingRange: 15_000, NationCap: 14, QuietCap: 2,
-		AcceptScore: 3, EventRate: 5e-6 / 3600, MaxEvents: 4096,
+		AcceptScore: 6, LookScore: 2.5, EventRate: 5e-6 / 3600, MaxEvents: 4096,
 	}
 }
 
@@ -60,10 +63,10 @@ func (p Params) validate() error {
 	}{
 		{"PathSigma", p.PathSigma, 1e-4, 1}, {"Turbulence", p.Turbulence, 0, 0.1},
 		{"SpeedSigma", p.SpeedSigma, 1e-4, 0.1}, {"WindSigma", p.WindSigma, 0.01, 30},
-		{"MetSpeedSigma", p.MetSpeedSigma, 1e-4, 0.1}, {"MetWindSigma", p.MetWindSigma, 0.01, 30},
+		{"MetSpeedSigma", p.MetSpeedSigma, 1e-4, 0.1}, {"MetWindSigma", p.MetWindSigma, 0.01, 30}, {"StillWindSigma", p.StillWindSigma, 0.01, 30},
 		{"Temperature", p.Temperature, -60, 60}, {"HearingRange", p.HearingRange, 100, 50_000},
 		{"NationCap", p.NationCap, 1, 100}, {"QuietCap", p.QuietCap, 0, 100},
-		{"AcceptScore", p.AcceptScore, -10, 100}, {"EventRate", p.EventRate, 1e-18, 1},
+		{"AcceptScore", p.AcceptScore, -10, 100}, {"LookScore", p.LookScore, -10, 100}, {"EventRate", p.EventRate, 1e-18, 1},
 		{"MaxEvents", float64(p.MaxEvents), 1, 1 << 20},
 	} {
 		if !(v.v >= v.low && v.v <= v.high) {

@@ -41,6 +41,7 @@ type scene struct {
 	sensors []sensor
 	nations []treaty.Nation
 	air     air
+	accept  float64 // score from which on a trial is an event
 	span    float64 // seconds that all arrivals span, in or out of the gate
 }
 
@@ -97,7 +98,10 @@ func heard(d *treaty.Detection) bool {
 // newScene prepares evidence that sortEvidence has ordered. keep says which nations count; gate, unless nil, which
 // arrivals (by index into ev) may be fitted. Arrivals outside the gate still tell how much a sensor reports.
 func (j *Judge) newScene(ev []Evidence, keep func(treaty.Nation) bool, gate []bool) *scene {
-	s := &scene{j: j, ev: ev}
+	s := &scene{j: j, ev: ev, accept: j.p.AcceptScore}
+	if gate != nil {
+		s.accept = j.p.LookScore
+	}
 	s.air = j.airOf(ev, keep)
 	type key struct {
 		n treaty.Nation
@@ -191,6 +195,7 @@ func (j *Judge) airOf(ev []Evidence, keep func(treaty.Nation) bool) air {
 	temps := map[treaty.Nation][]float64{}
 	east := map[treaty.Nation][]float64{}
 	north := map[treaty.Nation][]float64{}
+	still := false // weather without a wind: a calm, or a thermometer alone
 	for i := range ev {
 		d := ev[i].Detection
 		if d.Status == nil || !keep(ev[i].Nation) || !j.usable(d) {
@@ -199,6 +204,9 @@ func (j *Judge) airOf(ev []Evidence, keep func(treaty.Nation) bool) air {
 		n := ev[i].Nation
 		if d.Status.HaveTemp {
 			temps[n] = append(temps[n], float64(d.Status.TempMC)/1000)
+		}
+		if d.Status.HaveTemp && d.Status.WindFrom == nil && d.Status.WindMmS == 0 {
+			still = true
 		}
 		if w := d.Status.WindFrom; w != nil {
 			sa, ca := sincos(float64(w.Urad) / 1e6)
@@ -218,8 +226,11 @@ func (j *Judge) airOf(ev []Evidence, keep func(treaty.Nation) bool) air {
 	a.c = float64(331.3 * math.Sqrt(1+t/273.15))
 	e, okE := medianOfMedians(east)
 	n, okN := medianOfMedians(north)
-	if okE && okN {
+	switch {
+	case okE && okN:
 		a.wind, a.windSigma = [2]float64{e, n}, j.p.MetWindSigma
+	case still:
+		a.windSigma = j.p.StillWindSigma
 	}
 	return a
 }

@@ -143,6 +143,7 @@ func inside(ring []point, p point) bool {
 const (
 	latticeRings = 24
 	latticeTurns = 16
+	turnStep     = 2 * math.Pi / latticeTurns
 )
 
 // spot is one point of a posterior: where, how likely, and how likely each side holds it.
@@ -171,7 +172,7 @@ func (s *scene) spots(modes []mode, f *frame, g *ground) []spot {
 			q := (float64(r) + 0.5) / latticeRings
 			rho := math.Sqrt(float64(-2 * log(1-q)))
 			for k := range latticeTurns {
-				turn := float64((float64(k) + float64(float64(r%2)/2)) * (2 * math.Pi / latticeTurns))
+				turn := float64((float64(k) + float64(float64(r%2)/2)) * turnStep)
 				sa, ca := sincos(turn)
 				a, b := mul(rho, ca), mul(rho, sa)
 				p := point{mid.x + round(float64(l11*a*1000)), mid.y + round(float64((mul(l21, a)+mul(l22, b))*1000))}

@@ -69,7 +69,7 @@ func (s *scene) newGrid(c *cluster, limit int) grid {
 	g.x0, g.y0 = lo[0]-margin, lo[1]-margin
 	w, h := hi[0]-lo[0]+float64(2*margin), hi[1]-lo[1]+float64(2*margin)
 	typical := math.Sqrt(mul(c.reach/3, c.reach/3)) / s.air.c
-	g.size = float64(2.4 * s.air.c * (float64(g.tolA*g.sigma) + mul(g.tolB, typical)))
+	g.size = float64(2.8 * s.air.c * (float64(g.tolA*g.sigma) + mul(g.tolB, typical)))
 	g.size = max(g.size, math.Sqrt(mul(w, h)/float64(limit)))
 	g.half = float64(g.size * sqrt2 / 2)
 	g.cols, g.rows = int(w/g.size)+1, int(h/g.size)+1
@@ -86,9 +86,15 @@ func (g *grid) tolerance(sigma, r float64) float64 {
 	return g.half/g.s.air.c + mul(g.tolA, sigma) + mul(g.tolB, r/g.s.air.c)
 }
 
+// block is a neighbourhood in place and time. Neighbouring cells mostly hold the same arrivals, so a sweep keeps the best
+// candidate of each; search sweeps again for what stood in its shadow.
+type block struct{ row, col, t int }
+
+const blockCells = 1
+
 // sweep finds every cell and time with at least need arrivals. The count is an upper bound on the sensors of any event
 // inside the cell: arrivals vote for every origin time that their tolerance allows.
-func (g *grid) sweep(need int, impact bool) []candidate {
+func (g *grid) sweep(need int, free []bool, impact bool) []candidate {
 	s, c := g.s, g.c
 	t0, t1 := math.Inf(1), math.Inf(-1)
 	for _, i := range c.sensors {
@@ -105,8 +111,8 @@ func (g *grid) sweep(need int, impact bool) []candidate {
 	t0 -= float64(1.2*c.reach)/s.air.c + 1
 	bins := int((t1-t0)/width) + 3
 	votes := make([]int16, bins+2)
-	var out []candidate
-	type heardAt struct{ r, h float64 }
+	best := map[block]candidate{}
+	span := float64(blockCells * g.size / s.air.c)
 	for cell := range g.cols * g.rows {
 		x, y := g.centre(cell)
 		n := 0
@@ -128,7 +134,7 @@ func (g *grid) sweep(need int, impact bool) []candidate {
 			open := -1 // last bin this sensor has voted for: it has one vote a bin
 			for _, p := range sn.picks {
 				k := &s.picks[p]
-				if k.impact != impact {
+				if k.impact != impact || !free[p] {
 					continue
 				}
 				h := base + mul(g.tolA, k.sigma)
@@ -158,13 +164,21 @@ func (g *grid) sweep(need int, impact bool) []candidate {
 			sum += votes[b]
 			votes[b] = 0
 			if sum < prev && rising && int(prev) >= need {
-				out = append(out, candidate{bound: int(prev), cell: cell, t: t0 + mul(float64(b)-0.5, width)})
+				c := candidate{bound: int(prev), cell: cell, t: t0 + mul(float64(b)-0.5, width)}
+				at := block{cell / g.cols / blockCells, cell % g.cols / blockCells, int((c.t - t0) / span)}
+				if old, ok := best[at]; !ok || c.before(old) {
+					best[at] = c
+				}
 			}
 			if sum != prev {
 				rising = sum > prev
 			}
 			prev = sum
 		}
+	}
+	out := make([]candidate, 0, len(best))
+	for _, c := range best { // sorted below, by a total order
+		out = append(out, c)
 	}
 	slices.SortFunc(out, func(a, b candidate) int {
 		switch {
@@ -178,11 +192,10 @@ func (g *grid) sweep(need int, impact bool) []candidate {
 	return out
 }
 
-// gather lists, per sensor, the free arrivals that may belong to an event in the cell at its time; count is how many
-// sensors have one, capped so that no nation counts more than half of what is needed elsewhere.
-func (g *grid) gather(c candidate, free []bool, impact bool) (set []int, sensors int) {
+// gather lists, by sensor, the free arrivals that may belong to an event within half a cell of a place and time, and
+// counts the sensors that have one.
+func (g *grid) gather(x, y, t float64, free []bool, impact bool) (set []int, sensors int) {
 	s, width := g.s, g.width
-	x, y := g.centre(c.cell)
 	for _, i := range g.c.sensors {
 		sn := &s.sensors[i]
 		if len(sn.picks) == 0 {
@@ -192,7 +205,7 @@ func (g *grid) gather(c candidate, free []bool, impact bool) (set []int, sensors
 		if r > sn.reach {
 			continue
 		}
-		want := c.t + r/s.air.c
+		want := t + r/s.air.c
 		k, _ := slices.BinarySearchFunc(sn.picks, want-float64(2*g.tolerance(g.sigma, r))-width-1, func(p int, t float64) int {
 			return cmp.Compare(s.picks[p].t, t)
 		})

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"sync"
 	"time"
 
 	"truceline/node/evidence"
@@ -24,8 +23,9 @@ type author struct {
 	log    *slog.Logger
 	queue  chan submission
 
-	mu      sync.Mutex // guards unfinal
-	unfinal []ownRecord
+	finals  chan struct{}
+	isFinal func(treaty.Hash) bool
+	unfinal []ownRecord // owned by run
 }
 
 type ownRecord struct {
@@ -47,8 +47,13 @@ type submitted struct {
 // maxTogether bounds the records that share one write.
 const maxTogether = 256
 
-func newAuthor(signer *treaty.Signer, store *evidence.Store, p *pool.Pool, clock func() treaty.Time, send func([]byte), log *slog.Logger) *author {
-	return &author{signer: signer, store: store, pool: p, clock: clock, send: send, log: log, queue: make(chan submission, 1024)}
+func newAuthor(signer *treaty.Signer, store *evidence.Store, p *pool.Pool, clock func() treaty.Time, send func([]byte),
+	isFinal func(treaty.Hash) bool, log *slog.Logger,
+) *author {
+	return &author{
+		signer: signer, store: store, pool: p, clock: clock, send: send, log: log, queue: make(chan submission, 1024),
+		finals: make(chan struct{}, 1), isFinal: isFinal,
+	}
 }
 
 // Submit makes a record of body and returns it when it is durable here and on its way to everybody. It will be ordered
@@ -80,6 +85,10 @@ func (a *author) run(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return nil
+		case <-a.finals:
+			if err := a.markFinal(); err != nil {
+				return err
+			}
 		case first := <-a.queue:
 			batch := []submission{first}
 			for len(batch) < maxTogether {
@@ -174,28 +183,32 @@ func (a *author) release(r *treaty.Record) {
 
 // remember keeps the ids of own records that are not FINAL yet.
 func (a *author) remember(r *treaty.Record) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
 	a.unfinal = append(a.unfinal, ownRecord{r.Seq, r.ID})
 }
 
-// final forgets own records that have become FINAL: the ledger holds them.
-func (a *author) final(isFinal func(treaty.Hash) bool) error {
-	a.mu.Lock()
+// final tells the author that more has become FINAL. It never blocks.
+func (a *author) final() {
+	select {
+	case a.finals <- struct{}{}:
+	default:
+	}
+}
+
+// markFinal forgets own records that have become FINAL: the ledger holds them.
+func (a *author) markFinal() error {
 	k := 0
-	for k < len(a.unfinal) && isFinal(a.unfinal[k].id) {
+	for k < len(a.unfinal) && a.isFinal(a.unfinal[k].id) {
 		k++
 	}
-	var last uint64
-	if k > 0 {
-		last = a.unfinal[k-1].seq
-		a.unfinal = append(a.unfinal[:0], a.unfinal[k:]...)
-	}
-	a.mu.Unlock()
-	if last == 0 {
+	if k == 0 {
 		return nil
 	}
-	return a.store.MarkFinal(last)
+	last := a.unfinal[k-1].seq
+	a.unfinal = append(a.unfinal[:0], a.unfinal[k:]...)
+	if err := a.store.MarkFinal(last); err != nil {
+		return fmt.Errorf("note own records as final: %w", err)
+	}
+	return nil
 }
 
 // recover puts own records that are not final yet back into the pool; the repeater sends them on.

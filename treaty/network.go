@@ -35,6 +35,7 @@ type Guarantor struct {
 
 	treaty   ed25519.PublicKey
 	expanded *voi.ExpandedPublicKey
+	cosign   *voi.ExpandedPublicKey
 }
 
 // NewNetwork checks an accord and prepares it.
@@ -54,6 +55,9 @@ func NewNetwork(a *Accord) (*Network, error) {
 		var err error
 		if g.expanded, err = voi.NewExpandedPublicKey(voi.PublicKey(g.treaty)); err != nil {
 			return nil, fmt.Errorf("%w: accord: treaty key of %s: %v", ErrMalformed, m.Nation, err)
+		}
+		if g.cosign, err = voi.NewExpandedPublicKey(voi.PublicKey(g.Cosign)); err != nil {
+			return nil, fmt.Errorf("%w: accord: cosign key of %s: %v", ErrMalformed, m.Nation, err)
 		}
 		net.members = append(net.members, g)
 		net.index[m.Nation] = i

@@ -80,6 +80,7 @@ type Machine struct {
 	mine     *treaty.Cosignature                              // our latest
 	cosigned uint64                                           // largest size with q cosignatures
 	roots    map[uint64]treaty.Hash                           // certified roots by size, the latest few
+	heard    map[treaty.Nation]uint64                         // size of each nation's latest cosignature that we did not need
 
 	now time.Duration
 	out []Effect
@@ -100,6 +101,7 @@ func New(cfg Config, now time.Duration) (*Machine, error) {
 		later: map[treaty.Nation]uint64{}, suspects: map[treaty.Nation]bool{},
 		answered: map[treaty.Nation]time.Duration{},
 		cosigs:   map[uint64]map[treaty.Nation]*treaty.Cosignature{}, roots: map[uint64]treaty.Hash{},
+		heard: map[treaty.Nation]uint64{},
 	}
 	height := uint64(1)
 	if m.last != nil {
@@ -130,6 +132,10 @@ func (m *Machine) begin(height uint64) {
 	m.wishes = map[treaty.Nation]Wish{}
 	m.early = map[treaty.Nation][]Message{}
 }
+
+// WantsCosignature says whether a cosignature needs its signature checked: once q are collected, one more only shows
+// that its sender may lack ours, and then Late is enough.
+func (m *Machine) WantsCosignature(size uint64) bool { return size > m.cosigned }
 
 // Height is the height being agreed on.
 func (m *Machine) Height() uint64 { return m.state.Height }
@@ -177,6 +183,9 @@ func (m *Machine) Wants(from treaty.Nation, p Place) bool {
 	case p.Type == treaty.TypeVote:
 		if m.pending != nil || p.Round > m.round+maxAhead {
 			return false
+		}
+		if c := m.state.Committed; c != nil && p.Step == treaty.StepPrepare && p.Round <= c.Round {
+			return false // we have seen q of them
 		}
 		if _, have := m.votes[voteKey{p.Round, p.Step}][from]; have {
 			return true // a second one may be evidence

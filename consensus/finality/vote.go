@@ -3,6 +3,7 @@ package finality
 import (
 	"cmp"
 	"slices"
+	"time"
 
 	"truceline/treaty"
 )
@@ -153,9 +154,7 @@ const keepSizes = 64
 // kept, within bounds; one for another root than the certified one is no use to anybody and is dropped.
 func (m *Machine) onCosignature(c *treaty.Cosignature) {
 	if c.Size <= m.cosigned {
-		if c.Nation != m.cfg.Self && m.mine != nil && m.mine.Size <= m.cosigned {
-			m.help(c.Nation) // it repeats its own because it lacks ours
-		}
+		m.late(c.Nation, c.Size)
 		return
 	}
 	if root, known := m.roots[c.Size]; known && root != c.Root {
@@ -171,6 +170,24 @@ func (m *Machine) onCosignature(c *treaty.Cosignature) {
 	}
 	byNation[c.Nation] = c
 	m.tryCosigned(c.Size)
+}
+
+// Late takes note of a cosignature, unchecked, that this node has no use for.
+func (m *Machine) Late(now time.Duration, from treaty.Nation, size uint64) []Effect {
+	m.now = now
+	m.late(from, size)
+	return m.finish()
+}
+
+// late helps a nation that repeats its cosignature, because it lacks ours.
+func (m *Machine) late(from treaty.Nation, size uint64) {
+	if from == m.cfg.Self || m.mine == nil || m.mine.Size > m.cosigned {
+		return
+	}
+	if m.heard[from] == size {
+		m.help(from)
+	}
+	m.heard[from] = size
 }
 
 // tryCosigned hands out q cosignatures of a size this node has certified.

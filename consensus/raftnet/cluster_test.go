@@ -11,11 +11,13 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 	"github.com/hashicorp/raft"
 	"github.com/libp2p/go-libp2p"
 	"github.com/libp2p/go-libp2p/core/crypto"
@@ -52,6 +54,7 @@ type node struct {
 	id    string
 	key   crypto.PrivKey
 	fs    *vfs.MemFS
+	full  *errorfs.Toggle // the disk is full
 	db    *pebble.DB
 	host  host.Host
 	store *raftlog.Store
@@ -63,7 +66,8 @@ type node struct {
 	truncated []uint64
 	diverged  []uint64
 	cert      certPoint
-	fatal     error
+	fatal     error // by the store
+	raftFatal error
 }
 
 // certPoint is kept in the node's database as a real node keeps its certificates.
@@ -100,7 +104,7 @@ func newCluster(t *testing.T, n int) *cluster {
 		seed[0] = byte(i + 1)
 		key, _, err := crypto.GenerateEd25519Key(newReader(seed))
 		must(t, err)
-		c.nodes = append(c.nodes, &node{c: c, i: i, id: id, key: key, fs: vfs.NewCrashableMem()})
+		c.nodes = append(c.nodes, &node{c: c, i: i, id: id, key: key, fs: vfs.NewCrashableMem(), full: fullDisk()})
 	}
 	for _, nd := range c.nodes {
 		nd.openHost()
@@ -169,7 +173,7 @@ func (n *node) start() {
 		}
 	}
 	var err error
-	n.db, err = pebble.Open("db", &pebble.Options{FS: n.fs, Logger: quiet{}})
+	n.db, err = pebble.Open("db", &pebble.Options{FS: errorfs.Wrap(n.fs, n.full), Logger: quiet{}})
 	must(t, err)
 	n.mu.Lock()
 	n.entries, n.cert = nil, certPoint{}
@@ -193,9 +197,19 @@ func (n *node) start() {
 	must(t, err)
 	n.group, err = raftnet.Open(raftnet.Config{
 		Self: n.id, Members: n.c.members(), Host: n.host, Logs: n.store, Stable: n.store, Snapshots: snaps, Applier: n,
-		Log: slog.New(slog.DiscardHandler), Timing: timing, OnFatal: func(err error) { t.Errorf("%s: %v", n.id, err) },
+		Log: slog.New(slog.DiscardHandler), Timing: timing,
+		OnFatal: func(err error) { n.mu.Lock(); defer n.mu.Unlock(); n.raftFatal = err },
 	})
 	must(t, err)
+}
+
+func fullDisk() *errorfs.Toggle {
+	return &errorfs.Toggle{Injector: errorfs.InjectorFunc(func(op errorfs.Op) error {
+		if op.Kind.ReadOrWrite() == errorfs.OpIsWrite && op.Kind != errorfs.OpFileClose {
+			return syscall.ENOSPC
+		}
+		return nil
+	})}
 }
 
 type quiet struct{}
@@ -209,8 +223,16 @@ func (n *node) stop() {
 	if n.group != nil {
 		must(n.c.t, n.group.Close())
 		must(n.c.t, n.group.Close()) // twice is harmless
-		must(n.c.t, n.db.Close())
 		n.group = nil
+		n.closeDB()
+	}
+}
+
+// closeDB closes the database; one whose disk was full may say so.
+func (n *node) closeDB() {
+	defer func() { _ = recover() }() // Pebble's Fatalf, made a panic by quiet
+	if err := n.db.Close(); err != nil && n.fatal == nil {
+		n.c.t.Error(err)
 	}
 }
 
@@ -315,6 +337,13 @@ func (c *cluster) leader() *node {
 			}
 		}
 		time.Sleep(50 * time.Millisecond) // virtual
+	}
+	for _, n := range c.nodes {
+		if n.group != nil {
+			id, self := n.group.Leader()
+			c.t.Logf("%s follows %q (self %v) in term %d, last %d, refused %v", n.id, id, self, n.group.Term(),
+				n.group.LastIndex(), n.group.Refused())
+		}
 	}
 	c.t.Fatal("no leader within two minutes")
 	return nil

@@ -30,7 +30,7 @@ type Group struct {
 	cfg Config
 	t   *Transport
 
-	change sync.Mutex // held while starting and stopping
+	change turn // held while starting and stopping
 	closed bool
 	raft   atomic.Pointer[raft.Raft]
 	fsm    atomic.Pointer[fsm]
@@ -49,11 +49,11 @@ func Open(cfg Config) (*Group, error) {
 	if cfg.MaxAppendEntries == 0 {
 		cfg.MaxAppendEntries = 512
 	}
-	g := &Group{cfg: cfg}
+	g := &Group{cfg: cfg, change: newTurn()}
 	g.proposals.init(4 * cfg.MaxAppendEntries)
 	g.t = newTransport(&g.cfg)
-	g.change.Lock()
-	defer g.change.Unlock()
+	_ = g.change.take(context.Background())
+	defer g.change.give()
 	if err := g.start(); err != nil {
 		g.t.close()
 		return nil, err
@@ -194,13 +194,12 @@ func (g *Group) stop() {
 // transport: raft restores from the latest certified point and applies what follows it. When prepare fails the group
 // stays stopped and Reopen may be tried again. It must not be called from the Applier or a store's callback.
 func (g *Group) Reopen(ctx context.Context, prepare func() error) error {
-	g.change.Lock()
-	defer g.change.Unlock()
+	if err := g.change.take(ctx); err != nil {
+		return err
+	}
+	defer g.change.give()
 	if g.closed {
 		return errClosed
-	}
-	if err := ctx.Err(); err != nil {
-		return err
 	}
 	g.stop()
 	if err := prepare(); err != nil {
@@ -211,8 +210,8 @@ func (g *Group) Reopen(ctx context.Context, prepare func() error) error {
 
 // Close stops raft and ends every stream. The stores stay open: they are the caller's.
 func (g *Group) Close() error {
-	g.change.Lock()
-	defer g.change.Unlock()
+	_ = g.change.take(context.Background())
+	defer g.change.give()
 	if g.closed {
 		return nil
 	}

@@ -28,19 +28,38 @@ type link struct {
 	to    Member
 	class class
 
-	mu    sync.Mutex // held while opening and writing
+	turn  turn // held while opening and writing
 	out   *outStream
 	until time.Time // no dialling before this
 	buf   []byte
 }
+
+// turn is a lock that may be held while waiting for the network: whoever waits for it can give up, and in a synctest
+// bubble time goes on meanwhile, which it does not for a sync.Mutex.
+type turn chan struct{}
+
+func newTurn() turn { return make(turn, 1) }
+
+func (t turn) take(ctx context.Context) error {
+	select {
+	case t <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (t turn) give() { <-t }
 
 // maxKeep is the largest write buffer kept between calls.
 const maxKeep = 256 << 10
 
 // send writes the call. It opens a stream only if open is set.
 func (l *link) send(ctx context.Context, c *call, open bool) error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
+	if err := l.turn.take(ctx); err != nil {
+		return err
+	}
+	defer l.turn.give()
 	if l.out == nil || l.out.isDead() {
 		l.out = nil
 		if !open {
@@ -101,8 +120,8 @@ func (l *link) open(ctx context.Context) error {
 
 // drop fails everything under way.
 func (l *link) drop() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
+	_ = l.turn.take(context.Background())
+	defer l.turn.give()
 	if l.out != nil {
 		l.out.fail(errClosed)
 		l.out = nil

@@ -33,7 +33,7 @@ type follower struct {
 func newFollower(t *Transport, m Member) *follower {
 	f := &follower{t: t, id: m.ID, poke: make(chan struct{}, 1)}
 	for c := range f.links {
-		f.links[c] = &link{t: t, to: m, class: class(c)}
+		f.links[c] = &link{t: t, to: m, class: class(c), turn: newTurn()}
 	}
 	return f
 }

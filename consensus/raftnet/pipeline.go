@@ -73,7 +73,7 @@ func (p *pipeline) AppendEntries(a *raft.AppendEntriesRequest, resp *raft.Append
 			return
 		}
 		*resp = *r.(*raft.AppendEntriesResponse)
-		if p.s.believe(p.id, a.Term, &resp.Term) {
+		if p.s.believe(p.id, a.Term, &resp.Term, false) {
 			resp.Success = false // a plain refusal: raft ends the pipeline and goes back to single calls
 		} else if resp.Success && resp.Term <= a.Term {
 			p.f.acknowledged(a)

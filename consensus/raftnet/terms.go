@@ -46,8 +46,10 @@ func newClaims(faulty int, election time.Duration) *claims {
 	return &claims{faulty: faulty, first: 2 * election, by: map[string]*claim{}}
 }
 
-// judge returns the term to show raft: ours if the claim is not believed.
-func (c *claims) judge(peer string, ours, claimed uint64, now time.Time) uint64 {
+// judge returns the term to show raft: ours if the claim is not believed. With heard set the claim only counts as
+// repeated, and is not believed alone: raft ignores the term in the answer to a heartbeat, so belief, which makes the
+// peer wait twice as long the next time, would be spent on nothing.
+func (c *claims) judge(peer string, ours, claimed uint64, now time.Time, heard bool) uint64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	k := c.by[peer]
@@ -80,7 +82,7 @@ func (c *claims) judge(peer string, ours, claimed uint64, now time.Time) uint64 
 		slices.Sort(higher)
 		return higher[len(higher)-1-c.faulty]
 	}
-	if now.Sub(k.since) >= k.patience {
+	if !heard && now.Sub(k.since) >= k.patience {
 		k.since, k.spent = now, now
 		k.patience = min(2*k.patience, maxPatience)
 		return min(claimed, ours+loneJump)

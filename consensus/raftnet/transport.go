@@ -222,13 +222,12 @@ func (s *session) roundTrip(id raft.ServerID, c class, req any, data []byte) (an
 }
 
 // believe corrects an answer's term; masked says that the peer's claim is to be hidden from raft.
-func (t *Transport) believe(id raft.ServerID, ours uint64, claimed *uint64) (masked bool) {
-	if *claimed < ours {
-		t.claims.judge(string(id), ours, *claimed, time.Now())
-		return false
-	}
+func (t *Transport) believe(id raft.ServerID, ours uint64, claimed *uint64, heard bool) (masked bool) {
 	was := *claimed
-	*claimed = t.claims.judge(string(id), ours, was, time.Now())
+	term := t.claims.judge(string(id), ours, was, time.Now(), heard)
+	if was > ours {
+		*claimed = term
+	}
 	if was > ours && *claimed == ours {
 		t.guard.note(string(id), maskedTerm)
 		return true
@@ -249,7 +248,7 @@ func (s *session) AppendEntries(id raft.ServerID, _ raft.ServerAddress, a *raft.
 		}
 		*resp = *r.(*raft.AppendEntriesResponse)
 		// A refusal with a hidden term would make raft send ever older entries; an error makes it wait and try again.
-		if s.believe(id, a.Term, &resp.Term) {
+		if s.believe(id, a.Term, &resp.Term, c == classHeartbeat) {
 			return errMasked
 		}
 		if resp.Term > a.Term || !resp.Success {
@@ -267,7 +266,7 @@ func (s *session) RequestVote(id raft.ServerID, _ raft.ServerAddress, a *raft.Re
 		return err
 	}
 	*resp = *r.(*raft.RequestVoteResponse)
-	if s.believe(id, a.Term, &resp.Term) || resp.Term > a.Term {
+	if s.believe(id, a.Term, &resp.Term, false) || resp.Term > a.Term {
 		resp.Granted = false
 	}
 	return nil
@@ -280,7 +279,7 @@ func (s *session) RequestPreVote(id raft.ServerID, _ raft.ServerAddress, a *raft
 		return err
 	}
 	*resp = *r.(*raft.RequestPreVoteResponse)
-	if s.believe(id, a.Term, &resp.Term) || resp.Term > a.Term {
+	if s.believe(id, a.Term, &resp.Term, false) || resp.Term > a.Term {
 		resp.Granted = false
 	}
 	return nil
@@ -297,7 +296,7 @@ func (s *session) InstallSnapshot(id raft.ServerID, _ raft.ServerAddress, a *raf
 		return err
 	}
 	*resp = *r.(*raft.InstallSnapshotResponse)
-	if s.believe(id, a.Term, &resp.Term) {
+	if s.believe(id, a.Term, &resp.Term, false) {
 		return errMasked
 	}
 	return nil

@@ -210,6 +210,9 @@ func (s *Store) Outbox() iter.Seq2[*treaty.Record, error] {
 	}
 }
 
+// maxSingly is how many records MarkFinal deletes one by one.
+const maxSingly = 4096
+
 // MarkFinal forgets the bytes of own records up to seq: the ledger holds them. Order: not synced, because a crash only
 // brings records back that are sent once more; but a number beyond the last one we know (see Keep) is synced.
 func (s *Store) MarkFinal(seq uint64) error {
@@ -230,8 +233,17 @@ func (s *Store) MarkFinal(seq uint64) error {
 	}
 	w := s.db.NewBatch()
 	defer w.Close()
+	// One by one while they are few: a range deletion makes every read of the memtable sort its range deletions anew.
+	var errs []error
+	if from := s.numbers.Final + 1; seq-from < maxSingly {
+		for k := from; k <= seq; k++ {
+			errs = append(errs, w.Delete(key(kindOutbox, be64(k)), nil))
+		}
+	} else {
+		errs = append(errs, w.DeleteRange(key(kindOutbox), key(kindOutbox, be64(seq+1)), nil))
+	}
 	if err := errors.Join(
-		w.DeleteRange(key(kindOutbox), key(kindOutbox, be64(seq+1)), nil),
+		errors.Join(errs...),
 		w.Set(key(kindNumbers), treaty.Encode(n), nil),
 		w.Commit(how),
 	); err != nil {

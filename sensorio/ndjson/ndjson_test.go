@@ -36,8 +36,12 @@ func all() (out []treaty.Detection) {
 	add(func(d *treaty.Detection) {
 		d.Arrival = &treaty.Arrival{Phase: treaty.PhaseMuzzleBlast, BackAzimuth: &az, SNRmB: 1420, AmplitudeMB: -9170, PeriodUs: 2500}
 	})
-	add(func(d *treaty.Detection) { d.Bearing = &treaty.Bearing{Azimuth: az, Elevation: &treaty.Angle{Urad: -1, SigmaUrad: 1}} })
-	add(func(d *treaty.Detection) { d.RangeBearing = &treaty.RangeBearing{Azimuth: az, RangeMm: 1_234_567, SigmaRangeMm: 1} })
+	add(func(d *treaty.Detection) {
+		d.Bearing = &treaty.Bearing{Azimuth: az, Elevation: &treaty.Angle{Urad: -1, SigmaUrad: 1}}
+	})
+	add(func(d *treaty.Detection) {
+		d.RangeBearing = &treaty.RangeBearing{Azimuth: az, RangeMm: 1_234_567, SigmaRangeMm: 1}
+	})
 	add(func(d *treaty.Detection) { d.Location = loc })
 	add(func(d *treaty.Detection) {
 		d.Trajectory = &treaty.Trajectory{

@@ -1,0 +1,29 @@
+package bench
+
+import (
+	"context"
+	"log/slog"
+	"testing"
+	"time"
+)
+
+// The benchmark must measure something on real nodes: a figure without records is no figure.
+func TestRunMeasures(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts four nodes on the disk")
+	}
+	n := 0
+	err := Run(context.Background(), Config{
+		Nations: []int{4}, InFlight: []int{1, 64}, Duration: time.Second, RecordBytes: 256, Dir: t.TempDir(),
+		Log: slog.New(slog.DiscardHandler),
+	}, func(p Point) {
+		n++
+		t.Log(p)
+		if p.PerSecond <= 0 || p.P50 <= 0 || p.P99 < p.P50 {
+			t.Errorf("no figures: %+v", p)
+		}
+	})
+	if err != nil || n != 2 {
+		t.Fatal(n, err)
+	}
+}
