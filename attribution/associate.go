@@ -59,7 +59,7 @@ func (s *scene) search(c *cluster, free []bool, impact bool, cells, limit int) [
 }
 
 // maxSweeps bounds how often a cluster is swept; after the first time little is left.
-const maxSweeps = 4
+const maxSweeps = 3
 
 // round sweeps once and accepts what it finds, best first.
 func (s *scene) round(c *cluster, g *grid, free []bool, impact bool, need, limit int, budget *int, out []found) []found {

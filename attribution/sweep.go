@@ -10,7 +10,7 @@ import (
 const minArrivals = 4
 
 // maxCells bounds one grid; a larger area gets larger cells.
-const maxCells = 24_000
+const maxCells = 12_000
 
 // candidate is a cell and a time at which many arrivals could be one event.
 type candidate struct {
@@ -69,7 +69,7 @@ func (s *scene) newGrid(c *cluster, limit int) grid {
 	g.x0, g.y0 = lo[0]-margin, lo[1]-margin
 	w, h := hi[0]-lo[0]+float64(2*margin), hi[1]-lo[1]+float64(2*margin)
 	typical := math.Sqrt(mul(c.reach/3, c.reach/3)) / s.air.c
-	g.size = float64(2.8 * s.air.c * (float64(g.tolA*g.sigma) + mul(g.tolB, typical)))
+	g.size = float64(3.6 * s.air.c * (float64(g.tolA*g.sigma) + mul(g.tolB, typical)))
 	g.size = max(g.size, math.Sqrt(mul(w, h)/float64(limit)))
 	g.half = float64(g.size * sqrt2 / 2)
 	g.cols, g.rows = int(w/g.size)+1, int(h/g.size)+1
@@ -90,7 +90,7 @@ func (g *grid) tolerance(sigma, r float64) float64 {
 // candidate of each; search sweeps again for what stood in its shadow.
 type block struct{ row, col, t int }
 
-const blockCells = 1
+const blockCells = 2
 
 // sweep finds every cell and time with at least need arrivals. The count is an upper bound on the sensors of any event
 // inside the cell: arrivals vote for every origin time that their tolerance allows.

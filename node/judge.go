@@ -197,6 +197,7 @@ func (p *pipeline) propose(ctx context.Context) error {
 			continue
 		}
 		if time.Since(at) < time.Duration(p.rank(e))*p.cfg.Stagger {
+			p.owed = true
 			continue
 		}
 		delete(p.settled, key)
@@ -286,6 +287,7 @@ func (p *pipeline) attest(ctx context.Context) error {
 		}
 		a, ok := p.answer(c)
 		if !ok {
+			p.owed = true
 			continue
 		}
 		c.done = true

@@ -156,7 +156,7 @@ func (n *Node) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	start := func(name string, run func(context.Context) error) {
 		wg.Go(func() {
-			if err := run(ctx); err != nil && ctx.Err() == nil {
+			if err := guard(ctx, run); err != nil && ctx.Err() == nil {
 				cancel(fmt.Errorf("%s: %w", name, err))
 			}
 		})
@@ -174,6 +174,12 @@ func (n *Node) Run(ctx context.Context) error {
 	case <-ctx.Done():
 	case err := <-n.fatal:
 		cancel(err)
+		<-ctx.Done()
+	}
+	var broken *storeError
+	if errors.As(context.Cause(ctx), &broken) {
+		// Pebble may hold locks for ever now. Nothing is lost by not closing it: every promise was synced.
+		return fmt.Errorf("%s stopped: %w", n.cfg.Nation, broken)
 	}
 	n.mesh.Close()
 	wg.Wait()
@@ -182,6 +188,20 @@ func (n *Node) Run(ctx context.Context) error {
 		return errors.Join(fmt.Errorf("%s stopped: %w", n.cfg.Nation, cause), err)
 	}
 	return err
+}
+
+// guard runs one of the node's goroutines and turns a failed store into an error.
+func guard(ctx context.Context, run func(context.Context) error) (err error) {
+	defer func() {
+		switch r := recover().(type) {
+		case nil:
+		case *storeError:
+			err = r
+		default:
+			panic(r)
+		}
+	}()
+	return run(ctx)
 }
 
 // errStopped is why a node stops that was asked to.
@@ -215,7 +235,7 @@ func (n *Node) repeat(ctx context.Context) error {
 const keepEntries = 10_000
 
 func (n *Node) compact() {
-	if floor := n.floor(); floor > keepEntries {
+	if floor := min(n.floor(), n.group.AppliedIndex()); floor > keepEntries {
 		if err := n.logs.CompactTo(floor - keepEntries); err != nil {
 			n.fail(fmt.Errorf("compact the order's log: %w", err))
 		}

@@ -22,7 +22,7 @@ import (
 func (n *Node) openStore() error {
 	opts := &pebble.Options{
 		FS: n.cfg.FS, MemTableSize: uint64(n.cfg.MemTableBytes), L0CompactionThreshold: 4,
-		MemTableStopWritesThreshold: 4, Logger: pebbleLog{n.log}, FormatMajorVersion: pebble.FormatNewest,
+		MemTableStopWritesThreshold: 4, Logger: pebbleLog{n}, FormatMajorVersion: pebble.FormatNewest,
 	}
 	cache := pebble.NewCache(n.cfg.CacheBytes)
 	defer cache.Unref()
@@ -219,15 +219,27 @@ func (c certified) Accept(index, term uint64, data []byte) error {
 	return c.n.cfg.Net.VerifyCertificate(cert)
 }
 
-// pebbleLog passes Pebble's messages on.
-type pebbleLog struct{ log *slog.Logger }
+// storeError is a disk that failed in a way Pebble cannot go on from: full, or gone. What is on it is intact; nothing
+// more can be written.
+type storeError struct{ text string }
 
-func (l pebbleLog) Infof(string, ...any) {}
-
-func (l pebbleLog) Errorf(format string, args ...any) {
-	l.log.Error("store", slog.String("message", fmt.Sprintf(format, args...)))
+func (e *storeError) Error() string {
+	return "the store cannot be written: " + e.text + "; free space or mend the disk, then start the node again: nothing acknowledged is lost"
 }
 
+// pebbleLog passes Pebble's messages on.
+type pebbleLog struct{ n *Node }
+
+func (l pebbleLog) Infof(string, ...any) {}
+func (l pebbleLog) Errorf(format string, args ...any) {
+	l.n.log.Error("store", slog.String("message", fmt.Sprintf(format, args...)))
+}
+
+// Fatalf must not return: Pebble would report the failed commit as done. The panic is caught where the write was made
+// (Node.guard, raftlog); in a goroutine of Pebble's own it ends the process, after this line.
 func (l pebbleLog) Fatalf(format string, args ...any) {
-	panic(fmt.Sprintf("store: "+format, args...)) // the disk failed in a way Pebble cannot go on from: stop now, repair at start
+	err := &storeError{fmt.Sprintf(format, args...)}
+	l.n.log.Error("this node stops", slog.Any("error", err))
+	l.n.fail(err)
+	panic(err)
 }

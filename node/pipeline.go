@@ -37,6 +37,7 @@ type pipeline struct {
 	evidence *window                       // what attribution sees
 	events   []attribution.Event           // what it found, by time
 	dirty    bool                          // evidence has changed since
+	owed     bool                          // an event waits to be proposed, or an incident to be answered
 	judgedAt time.Time                     // real time of the last association
 	settled  map[treaty.Ref]time.Time      // first member of a settled event -> when it was first seen settled
 	cases    map[treaty.Hash]*incidentCase // incidents in the ledger, by record id
@@ -190,6 +191,7 @@ func (p *pipeline) run(ctx context.Context) error {
 			return err
 		}
 		p.complete(ctx)
+		p.owed = false
 		p.associate()
 		if err := p.propose(ctx); err != nil {
 			return err
@@ -204,7 +206,7 @@ func (p *pipeline) run(ctx context.Context) error {
 // sleep is the real time until something may be due without any input.
 func (p *pipeline) sleep() time.Duration {
 	d := p.cfg.Until(p.sealer.Next(p.cfg.Clock()))
-	if p.dirty || len(p.cases) > 0 || len(p.settled) > 0 || len(p.byDigest) > 0 {
+	if p.dirty || p.owed || len(p.byDigest) > 0 {
 		d = min(d, judgeEvery)
 	}
 	return min(max(d, time.Millisecond), time.Second)

@@ -155,6 +155,7 @@ func (in *Intake) looked(e rawlog.Entry, old bool, done outcome) {
 		in.track.took(e.Position, e.End, done.waiting, done.already)
 	}
 	if in.consumed >= in.caughtUp {
+		in.track.recovering = false
 		clear(in.track.done) // what was sealed before the crash has all been met, or lies before the checkpoint
 	}
 	in.metrics.pending.Set(float64(in.track.pending()))

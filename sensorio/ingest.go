@@ -133,6 +133,7 @@ func NewIntake(cfg IntakeConfig) (*Intake, error) {
 		in.inputs = append(in.inputs, &input{cfg: s, queue: newQueue(s.QueueMessages, s.QueueBytes)})
 	}
 	c := cfg.RawLog.Checkpoint()
+	in.track.recovering = c.Sealed < cfg.RawLog.End()
 	in.track.sealed(c.Done)
 	in.saved, in.recent, in.consumed = c.Sealed, c.Recent, min(c.Sealed, c.Recent)
 	in.caughtUp, in.track.end = cfg.RawLog.End(), c.Sealed
@@ -214,14 +215,17 @@ func (in *Intake) save(always bool) error {
 	if in.consumed < in.caughtUp { // the memory of what was recent is not rebuilt yet
 		c.Recent = min(c.Recent, in.recent)
 	}
+	news := always || c.Sealed != in.saved
 	in.mu.Unlock()
-	if !always && c.Sealed == in.saved {
+	if !news {
 		return nil
 	}
 	if err := in.cfg.RawLog.SetCheckpoint(c); err != nil {
 		return fmt.Errorf("keep the checkpoint of the raw log: %w", err)
 	}
+	in.mu.Lock()
 	in.saved = c.Sealed
+	in.mu.Unlock()
 	u := in.cfg.RawLog.Usage()
 	in.metrics.rawBytes.Set(float64(u.RawBytes))
 	in.metrics.deadBytes.Set(float64(u.DeadBytes))

@@ -45,3 +45,17 @@ func TestRestart(t *testing.T) {
 		}
 	})
 }
+
+// Would catch a checkpoint that grows with every detection that never came through the raw log.
+func TestSealedWithoutRaw(t *testing.T) {
+	l := openLog(t, vfs.NewMem())
+	in := intake(t, l, (&sealing{}).hand, nil, PushSource("http"))
+	for i := range 50 {
+		if err := in.Sealed([]treaty.Detection{detection(i)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if c := l.Checkpoint(); len(c.Done) > 0 {
+		t.Errorf("%d detections in the checkpoint", len(c.Done))
+	}
+}

@@ -13,7 +13,9 @@ type tracker struct {
 	byID  map[treaty.Hash]*message
 	done  map[treaty.Hash]bool // sealed before a crash, and not met again yet
 	limit int                  // bound of done
-	end   rawlog.Position      // everything before it has been looked at
+	// recovering: messages from before the start are still being read.
+	recovering bool
+	end        rawlog.Position // everything before it has been looked at
 }
 
 // message is one message with detections that wait.
@@ -51,7 +53,8 @@ func (t *tracker) sealed(ids []treaty.Hash) {
 	for _, id := range ids {
 		m := t.byID[id]
 		if m == nil {
-			if len(t.done) < t.limit {
+			// After the start there is nothing to be met again: it came past the raw log (a simulation's input).
+			if t.recovering && len(t.done) < t.limit {
 				t.done[id] = true
 			}
 			continue

@@ -62,13 +62,14 @@ type Timing struct {
 	Election time.Duration
 	// Lease: a leader that has not reached a majority for this long steps down.
 	Lease time.Duration
-	// Commit: an idle leader repeats its commit index this often.
+	// Commit: an idle leader repeats its commit index this often. The nudge has told everybody already; this is for what
+	// a broken stream swallowed, and it is most of what an idle network does.
 	Commit time.Duration
 }
 
 // DefaultTiming fits a wide-area network and a slow disk.
 func DefaultTiming() Timing {
-	return Timing{Heartbeat: 3 * time.Second, Election: 3 * time.Second, Lease: 2 * time.Second, Commit: 50 * time.Millisecond}
+	return Timing{Heartbeat: 3 * time.Second, Election: 3 * time.Second, Lease: 2 * time.Second, Commit: 500 * time.Millisecond}
 }
 
 // call is how long one remote procedure call may take: a slow disk must not look like a dead peer.

@@ -85,7 +85,9 @@ func openSegments(fs vfs.FS, dir, prefix string, segBytes int64, log *slog.Logge
 				ErrDamaged, l.name(l.files[i-1].base), l.name(l.files[i].base))
 		}
 	}
-
+	if err := l.repair(); err != nil {
+		return nil, err
+	}
 	if n := len(l.files); n > 0 {
 		l.end = l.files[n-1].end()
 	}

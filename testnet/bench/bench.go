@@ -228,7 +228,7 @@ func start(ctx context.Context, cfg Config, tn *treaty.Network, keys map[treaty.
 	for _, k := range tn.Nations() {
 		x, err := node.New(node.Config{
 			Dir: filepath.Join(dir, string(k)), Net: tn, Nation: k, Keys: keys[k], Listen: peers[k], Peers: peers, Log: cfg.Log,
-			Timing:       raftnet.Timing{Heartbeat: beat, Election: beat, Lease: beat / 2, Commit: 50 * time.Millisecond},
+			Timing:       raftnet.Timing{Heartbeat: beat, Election: beat, Lease: beat / 2, Commit: 500 * time.Millisecond},
 			RoundTimeout: 2 * beat,
 		})
 		if err != nil {
