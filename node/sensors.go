@@ -2,9 +2,12 @@ package node
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
+	"truceline/consensus/ledger"
+	"truceline/node/evidence"
 	"truceline/sensorio"
 	"truceline/sensorio/rawlog"
 	"truceline/treaty"
@@ -30,27 +33,52 @@ func (n *Node) openIntake() error {
 	return n.recallSealed()
 }
 
-// recallSealed tells the intake what this node's latest batch holds: after a crash it may have been sealed without the
-// intake having noted it, and must not be sealed twice.
+// recallSealed tells the intake what this node's latest batches hold: after a crash they may have been sealed without the
+// intake having noted it, and must not be sealed twice. The latest seal is in the outbox or, if it was quick, in the
+// ledger.
 func (n *Node) recallSealed() error {
-	var latest *treaty.Batch
+	var sealed []treaty.Detection
+	add := func(r *treaty.Record) error {
+		if r.Seal == nil || r.Seal.Count == 0 {
+			return nil
+		}
+		b, err := n.store.Batch(r.Seal.Digest)
+		if errors.Is(err, evidence.ErrNotFound) {
+			return nil // pruned: long noted
+		}
+		if err != nil {
+			return fmt.Errorf("the batch of own seal %s: %w", r.ID.Short(), err)
+		}
+		sealed = append(sealed, b.Detections...)
+		return nil
+	}
 	for r, err := range n.store.Outbox() {
 		if err != nil {
 			return err
 		}
-		if r.Seal == nil || r.Seal.Count == 0 {
-			continue
-		}
-		b, err := n.store.Batch(r.Seal.Digest)
-		if err != nil {
-			return fmt.Errorf("the batch of own seal %s: %w", r.ID.Short(), err)
-		}
-		latest = b
-		if err := n.intake.Sealed(latest.Detections); err != nil {
+		if err := add(r); err != nil {
 			return err
 		}
 	}
-	return nil
+	var last treaty.Hash
+	n.ledger.With(func(live ledger.Machine, _ uint64) { last, _, _ = live.(tallyMachine).LastSeal(n.cfg.Nation) })
+	if i, final, ok := n.ledger.Find(last); ok && final {
+		entry, err := n.ledger.Entry(i)
+		if err != nil {
+			return err
+		}
+		r, err := treaty.ParseRecord(entry)
+		if err != nil {
+			return fmt.Errorf("own seal at %d: %w", i, err)
+		}
+		if err := add(r); err != nil {
+			return err
+		}
+	}
+	if len(sealed) == 0 {
+		return nil
+	}
+	return n.intake.Sealed(sealed)
 }
 
 // Ingest hands detections to the pipeline as if a source had brought them, without raw bytes: for simulations in one

@@ -232,6 +232,9 @@ func (l *Ledger) write(b *pebble.Batch, s *Staged, t *layer, cert *treaty.Certif
 	if err := b.Set(l.store.numbered(kindCertificate, cert.Height), treaty.Encode(cert), nil); err != nil {
 		return err
 	}
+	if err := l.thin(b, cert.Height); err != nil {
+		return err
+	}
 	final := treaty.Encode(finalPointer{Version: finalVersion, Height: cert.Height, Time: at})
 	if err := b.Set(l.store.key(kindFinal), final, nil); err != nil {
 		return err
@@ -245,6 +248,29 @@ func (l *Ledger) write(b *pebble.Batch, s *Staged, t *layer, cert *treaty.Certif
 		l.cert, l.finalSize, l.finalTime = cert, s.To, at
 	}
 	return nil
+}
+
+// keepCertificates is how many of the latest certificates, and the cosigned checkpoints of their sizes, are all kept; of
+// older ones every keepCertificates-th stays. Only the latest matter for safety; the others serve newcomers that catch
+// up in steps. At several a second all of them would be gigabytes a day.
+const keepCertificates = 1024
+
+// thin forgets the certificate that falls out of the latest ones.
+func (l *Ledger) thin(b *pebble.Batch, height uint64) error {
+	if height <= keepCertificates || (height-keepCertificates)%keepCertificates == 0 {
+		return nil
+	}
+	old, err := l.store.certificate(height - keepCertificates)
+	if errors.Is(err, ErrNotFound) {
+		return nil // this node caught up beyond it
+	}
+	if err != nil {
+		return err
+	}
+	if err := b.Delete(l.store.numbered(kindCertificate, old.Height), nil); err != nil {
+		return err
+	}
+	return b.Delete(l.store.numbered(kindNote, old.Checkpoint.Size), nil)
 }
 
 // SetCosigned adds to a batch the cosigned checkpoint of a final size: a note that holds q verified cosignatures. From
