@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sort"
 	"time"
 
 	"truceline/node/evidence"
@@ -196,10 +197,8 @@ func (a *author) final() {
 
 // markFinal forgets own records that have become FINAL: the ledger holds them.
 func (a *author) markFinal() error {
-	k := 0
-	for k < len(a.unfinal) && a.isFinal(a.unfinal[k].id) {
-		k++
-	}
+	// Own records enter the ledger in the order of their numbers, so the final ones come first.
+	k := sort.Search(len(a.unfinal), func(i int) bool { return !a.isFinal(a.unfinal[i].id) })
 	if k == 0 {
 		return nil
 	}

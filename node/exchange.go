@@ -49,24 +49,75 @@ func (n *Node) receive(from treaty.Nation, c peer.Class, msg []byte) {
 	}
 }
 
-// receiveRecord verifies a record and keeps it in the pool. Any nation may pass on any nation's record; its author's
-// signature is what counts.
+// arrival is a record that waits to be verified.
+type arrival struct {
+	from treaty.Nation
+	raw  []byte
+}
+
+// receiveRecord hands a record to the verifier; its peer waits while that is busy.
 func (n *Node) receiveRecord(from treaty.Nation, raw []byte) {
-	if _, have := n.pool.Get(treaty.HashOf(raw)); have {
-		return
+	select {
+	case n.arrivals <- arrival{from, raw}:
+	case <-n.running.Done():
 	}
-	r, err := treaty.ParseRecord(raw)
-	if err == nil {
-		err = n.cfg.Net.Verify(r.Signed)
+}
+
+// maxVerify bounds the records verified in one batch: beyond it a batch costs no less for each.
+const maxVerify = 256
+
+// verify checks records that peers send, many at once, and keeps them in the pool. Any nation may pass on any nation's
+// record; its author's signature is what counts.
+func (n *Node) verify(ctx context.Context) error {
+	for {
+		var rs []*treaty.Record
+		var from []treaty.Nation
+		select {
+		case <-ctx.Done():
+			return nil
+		case a := <-n.arrivals:
+			rs, from = n.parse(a, rs, from)
+		}
+		for more := true; more && len(rs) < maxVerify; {
+			select {
+			case a := <-n.arrivals:
+				rs, from = n.parse(a, rs, from)
+			default:
+				more = false
+			}
+		}
+		signed := make([]*treaty.Signed, len(rs))
+		for i, r := range rs {
+			signed[i] = r.Signed
+		}
+		now := time.Now()
+		for i, err := range n.cfg.Net.VerifyAll(signed) {
+			if err != nil {
+				n.badRecord(from[i], err)
+				continue
+			}
+			if _, err := n.pool.Add(rs[i], now); err != nil && !errors.Is(err, pool.ErrFull) {
+				n.log.Debug("a record is not kept", slog.Any("error", err))
+			}
+		}
 	}
+}
+
+func (n *Node) parse(a arrival, rs []*treaty.Record, from []treaty.Nation) ([]*treaty.Record, []treaty.Nation) {
+	if _, have := n.pool.Get(treaty.HashOf(a.raw)); have {
+		return rs, from
+	}
+	r, err := treaty.ParseRecord(a.raw)
 	if err != nil {
-		n.log.Warn("a record is refused", slog.String("from", string(from)), slog.Any("error", err))
-		n.mesh.Violation(from, "bad record")
-		return
+		n.badRecord(a.from, err)
+		return rs, from
 	}
-	if _, err := n.pool.Add(r, time.Now()); err != nil && !errors.Is(err, pool.ErrFull) {
-		n.log.Debug("a record is not kept", slog.Any("error", err))
-	}
+	return append(rs, r), append(from, a.from)
+}
+
+func (n *Node) badRecord(from treaty.Nation, err error) {
+	n.log.Warn("a record is refused", slog.String("from", string(from)), slog.Any("error", err))
+	n.mesh.Violation(from, "bad record")
 }
 
 // fetchBatch asks the author first, then everybody, for a batch.

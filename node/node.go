@@ -58,8 +58,10 @@ type Node struct {
 	stop      context.CancelCauseFunc
 	fetchTurn int // owned by the finalizer's fetcher: one at a time
 
+	arrivals chan arrival // records of peers, to be verified
+
 	finalMu   sync.Mutex
-	finalWait map[treaty.Hash][]chan struct{} // records somebody waits for to become FINAL
+	finalWait map[treaty.Hash]*waiting // records somebody waits for to become FINAL
 }
 
 // closer is one thing that was opened, closed in reverse order.
@@ -90,10 +92,11 @@ func New(cfg Config) (_ *Node, err error) {
 	n := &Node{
 		cfg: cfg, log: cfg.Log.With(slog.String("nation", string(cfg.Nation))), metrics: newMetrics(cfg.Registry),
 		fatal: make(chan error, 4), rebuild: make(chan string, 1), started: time.Now(),
-		finalWait: map[treaty.Hash][]chan struct{}{},
+		finalWait: map[treaty.Hash]*waiting{},
 	}
 	n.running, n.stop = context.WithCancelCause(context.Background())
 	n.events = newEvents(n.running.Done())
+	n.arrivals = make(chan arrival, 1024)
 	defer func() {
 		if err != nil {
 			n.stop(err)
@@ -163,6 +166,7 @@ func (n *Node) Run(ctx context.Context) error {
 	}
 	start("replay", n.replayEvents)
 	start("author", n.author.run)
+	start("verifier", n.verify)
 	start("finality", n.final.run)
 	start("leader", func(ctx context.Context) error { return lead(ctx, n.group, n.pool, n.log) })
 	start("repeat", n.repeat)
@@ -256,21 +260,68 @@ func (n *Node) SubmitFinal(ctx context.Context, body treaty.Body) (*treaty.Recor
 	return r, n.WaitFinal(ctx, r.ID)
 }
 
+// waiting is a record that somebody waits for.
+type waiting struct {
+	done []chan struct{}
+	// place is its ledger index plus one, once the order has brought it; 0 before. Then no lookup is needed.
+	place uint64
+}
+
 // WaitFinal returns when the ledger entry with this id is FINAL.
 func (n *Node) WaitFinal(ctx context.Context, id treaty.Hash) error {
 	done := make(chan struct{})
 	n.finalMu.Lock()
-	if i, _, ok := n.ledger.Find(id); ok && i < n.ledger.CosignedSize() {
-		n.finalMu.Unlock()
-		return nil
+	w := n.finalWait[id]
+	if w == nil {
+		w = &waiting{}
+		if i, _, ok := n.ledger.Find(id); ok {
+			if i < n.ledger.CosignedSize() {
+				n.finalMu.Unlock()
+				return nil
+			}
+			w.place = i + 1
+		}
+		n.finalWait[id] = w
 	}
-	n.finalWait[id] = append(n.finalWait[id], done)
+	w.done = append(w.done, done)
 	n.finalMu.Unlock()
 	select {
 	case <-done:
 		return nil
 	case <-ctx.Done():
+		n.finalMu.Lock()
+		delete(n.finalWait, id)
+		n.finalMu.Unlock()
 		return fmt.Errorf("wait for %s to become final: %w", id.Short(), ctx.Err())
+	}
+}
+
+// placed notes where the order has put records that somebody waits for.
+func (n *Node) placed(leaves []ledger.Leaf) {
+	n.finalMu.Lock()
+	defer n.finalMu.Unlock()
+	if len(n.finalWait) == 0 {
+		return
+	}
+	for _, l := range leaves {
+		if l.Record == nil {
+			continue
+		}
+		if w := n.finalWait[l.Record.ID]; w != nil {
+			w.place = l.Index + 1
+		}
+	}
+}
+
+// misplaced forgets those places: the tentative layer was thrown away.
+func (n *Node) misplaced() {
+	n.finalMu.Lock()
+	defer n.finalMu.Unlock()
+	for id, w := range n.finalWait {
+		w.place = 0
+		if i, _, ok := n.ledger.Find(id); ok {
+			w.place = i + 1
+		}
 	}
 }
 
@@ -285,10 +336,10 @@ func (n *Node) settled(c treaty.Checkpoint) {
 func (n *Node) cosigned(size uint64) {
 	n.metrics.cosigned.Set(float64(size))
 	n.finalMu.Lock()
-	for id, waiters := range n.finalWait {
-		if i, _, ok := n.ledger.Find(id); ok && i < size {
-			for _, w := range waiters {
-				close(w)
+	for id, w := range n.finalWait {
+		if w.place != 0 && w.place <= size {
+			for _, done := range w.done {
+				close(done)
 			}
 			delete(n.finalWait, id)
 		}

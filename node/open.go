@@ -137,7 +137,7 @@ func (n *Node) openOrder() error {
 	}
 	n.group, err = raftnet.Open(raftnet.Config{
 		Self: string(n.cfg.Nation), Members: members, Host: n.host, Logs: n.logs, Stable: n.logs, Snapshots: snapshots,
-		Applier: &order{net: n.cfg.Net, pool: n.pool, ledger: n.ledger, events: n.events, final: n.final, log: n.log, running: n.running},
+		Applier: &order{net: n.cfg.Net, pool: n.pool, ledger: n.ledger, events: n.events, final: n.final, placed: n.placed, log: n.log, running: n.running},
 		Log:     n.log, Timing: n.cfg.Timing, OnFatal: n.fail,
 	})
 	if err != nil {

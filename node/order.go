@@ -30,6 +30,7 @@ type order struct {
 	ledger *ledger.Ledger
 	events *events
 	final  *finalizer
+	placed func([]ledger.Leaf)
 	log    *slog.Logger
 	// running ends when the node stops: then nothing waits any more.
 	running context.Context
@@ -54,6 +55,7 @@ func (o *order) Apply(index, term uint64, data []byte) {
 		}
 	}
 	if len(leaves) > 0 {
+		o.placed(leaves)
 		o.events.push(leaves)
 		o.final.advance()
 	}

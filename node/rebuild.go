@@ -32,6 +32,7 @@ func (n *Node) rebuildLoop(ctx context.Context) error {
 					return err
 				}
 				n.syncPool(n.pool.Rewind)
+				n.misplaced()
 				if c := n.ledger.Certified(); c != nil {
 					_, err := n.logs.Align(c.Checkpoint.Index, c.Checkpoint.Term)
 					return err
@@ -50,6 +51,7 @@ func (n *Node) rebuildLoop(ctx context.Context) error {
 // tentative layer away; what Raft has handed over beyond the grafted index went with it and must come again.
 func (n *Node) grafted(from, to, index uint64, conflict bool) {
 	n.syncPool(n.pool.Applied)
+	n.misplaced()
 	if err := n.pushEvents(from, to); err != nil {
 		n.fail(err)
 		return

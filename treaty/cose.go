@@ -66,17 +66,52 @@ type Signed struct {
 // ID is the SHA-256 of the signed bytes: a record's name everywhere.
 func (s *Signed) ID() Hash { return HashOf(s.Raw) }
 
-// coseSign1 is the array inside CBOR tag 18.
-type coseSign1 struct {
-	_           struct{} `cbor:",toarray"`
-	Protected   []byte
-	Unprotected struct{}
-	Payload     []byte
-	Signature   []byte
-}
-
 // tag18 is the encoding of CBOR tag 18, COSE_Sign1; 0x84 follows, an array of four.
 const tag18 = 0xd2
+
+// takeBytes reads one CBOR byte string in its shortest form from the front of b.
+func takeBytes(b []byte) (s, rest []byte, ok bool) {
+	if len(b) == 0 || b[0]>>5 != 2 {
+		return nil, nil, false
+	}
+	var n, low, head uint64
+	switch info := b[0] & 0x1f; {
+	case info < 24:
+		n, head = uint64(info), 1
+	case info > 26:
+		return nil, nil, false // over 4 GiB, or of indefinite length
+	default:
+		size := 1 << (info - 24)
+		head = uint64(1 + size)
+		if uint64(len(b)) < head {
+			return nil, nil, false
+		}
+		for _, x := range b[1:head] {
+			n = n<<8 | uint64(x)
+		}
+		low = []uint64{24, 1 << 8, 1 << 16}[info-24]
+	}
+	if n < low || n > uint64(len(b))-head {
+		return nil, nil, false
+	}
+	return b[head : head+n : head+n], b[head+n:], true
+}
+
+// takeSign1 reads the array of a COSE_Sign1 in its one encoding: protected, an empty map, payload, signature. It is
+// written out because it is on every path; a test holds it against the CBOR library.
+func takeSign1(b []byte) (protected, payload, sig []byte, ok bool) {
+	if len(b) == 0 || b[0] != 0x84 {
+		return nil, nil, nil, false
+	}
+	if protected, b, ok = takeBytes(b[1:]); !ok || len(b) == 0 || b[0] != 0xa0 {
+		return nil, nil, nil, false
+	}
+	if payload, b, ok = takeBytes(b[1:]); !ok {
+		return nil, nil, nil, false
+	}
+	sig, b, ok = takeBytes(b)
+	return protected, payload, sig, ok && len(b) == 0
+}
 
 // ParseSigned reads a COSE_Sign1 of at most limit bytes and checks that it is in its one encoding.
 // Errors: ErrTooLarge, ErrMalformed.
@@ -87,12 +122,12 @@ func ParseSigned(raw []byte, limit int) (*Signed, error) {
 	if len(raw) < 2 || raw[0] != tag18 {
 		return nil, fmt.Errorf("%w: not a COSE_Sign1 (RFC 9052: CBOR tag 18)", ErrMalformed)
 	}
-	var c coseSign1
-	if err := Decode(raw[1:], limit, &c); err != nil {
-		return nil, fmt.Errorf("COSE_Sign1: %w", err)
+	protected, payload, sig, ok := takeSign1(raw[1:])
+	if !ok {
+		return nil, fmt.Errorf("%w: COSE_Sign1: not the one encoding of protected header, empty map, payload, signature", ErrMalformed)
 	}
-	s := &Signed{Raw: raw, Payload: c.Payload, protected: c.Protected, sig: c.Signature}
-	if err := Decode(c.Protected, maxHeader, &s.Header); err != nil {
+	s := &Signed{Raw: raw, Payload: payload, protected: protected, sig: sig}
+	if err := Decode(protected, maxHeader, &s.Header); err != nil {
 		return nil, fmt.Errorf("COSE_Sign1 protected header: %w", err)
 	}
 	switch h := s.Header; {

@@ -1,9 +1,11 @@
 package observe
 
 import (
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"log/slog"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -16,12 +18,16 @@ import (
 //	o c                          -> next ledger index to read
 //	o v <index>                  -> verdict at that ledger index
 //	o s <verdict id>             -> id of the verdict that supersedes it
-//	o a <incident id> <index>    -> record or verdict about that incident
+//	o j <incident id> <index>    -> verdict on that incident
+//	o a <incident id> <index>    -> attestation or remark about that incident
+//
+// Verdicts lie apart from what nations say about an incident: however much a nation says, it hides no verdict.
 const (
 	prefix        = 'o'
 	kindCursor    = 'c'
 	kindVerdict   = 'v'
 	kindSupersede = 's'
+	kindJudged    = 'j'
 	kindAbout     = 'a'
 )
 
@@ -51,76 +57,85 @@ func (s *Server) get(k []byte) ([]byte, error) {
 // maxCatchUp bounds the entries indexed in one batch.
 const maxCatchUp = 4096
 
-// catchUp indexes what is FINAL and not indexed, and returns the new verdicts' ledger indexes.
-func (s *Server) catchUp() (fresh []uint64, err error) {
+// cursor is the next ledger index to read. An index that has read more than there is belongs to a ledger that is no
+// more: it is thrown away.
+func (s *Server) cursor() (uint64, error) {
 	raw, err := s.get(key(kindCursor))
-	if err != nil {
-		return nil, fmt.Errorf("index: %w", err)
+	if err != nil || len(raw) != 8 {
+		return 0, err
 	}
-	var next uint64
-	if len(raw) == 8 {
-		next = binary.BigEndian.Uint64(raw)
+	next := binary.BigEndian.Uint64(raw)
+	if next <= s.cfg.Ledger.CosignedSize() {
+		return next, nil
 	}
-	size := s.cfg.Ledger.CosignedSize()
-	for next < size {
-		to := min(size, next+maxCatchUp)
-		b := s.cfg.DB.NewBatch()
-		entries, failed := s.cfg.Ledger.Entries(next, to)
-		for i, e := range entries {
-			isVerdict, err := s.indexEntry(b, i, e)
-			if err != nil {
-				return nil, errors.Join(err, b.Close())
-			}
-			if isVerdict {
-				fresh = append(fresh, i)
-			}
-		}
-		if err := failed(); err != nil {
-			return nil, errors.Join(err, b.Close())
-		}
-		if err := b.Set(key(kindCursor), be64(to), nil); err != nil {
-			return nil, errors.Join(err, b.Close())
-		}
-		// Not synced: after a power cut the same entries are indexed again.
-		if err := b.Commit(pebble.NoSync); err != nil {
-			return nil, fmt.Errorf("index: %w", err)
-		}
-		next = to
-	}
-	return fresh, nil
+	s.cfg.Log.Warn("the observers' index is ahead of the ledger; making it anew", slog.Uint64("index", next))
+	return 0, s.cfg.DB.DeleteRange([]byte{prefix}, []byte{prefix + 1}, pebble.NoSync)
 }
 
-func (s *Server) indexEntry(b *pebble.Batch, i uint64, e []byte) (isVerdict bool, err error) {
+// catchUp indexes what is FINAL and not indexed, batch by batch, and wakes the streams after each.
+func (s *Server) catchUp(ctx context.Context) error {
+	for {
+		next, size := s.indexed.Load(), s.cfg.Ledger.CosignedSize()
+		if next >= size || ctx.Err() != nil {
+			return nil
+		}
+		to := min(size, next+maxCatchUp)
+		if err := s.indexBatch(next, to); err != nil {
+			return fmt.Errorf("index entries [%d, %d): %w", next, to, err)
+		}
+		s.indexed.Store(to)
+		s.streams.wake()
+	}
+}
+
+func (s *Server) indexBatch(next, to uint64) (err error) {
+	b := s.cfg.DB.NewBatch()
+	defer func() { err = errors.Join(err, b.Close()) }()
+	entries, failed := s.cfg.Ledger.Entries(next, to)
+	for i, e := range entries {
+		if err := s.indexEntry(b, i, e); err != nil {
+			return err
+		}
+	}
+	if err := failed(); err != nil {
+		return err
+	}
+	if err := b.Set(key(kindCursor), be64(to), nil); err != nil {
+		return err
+	}
+	// Not synced: after a power cut the same entries are indexed again.
+	return b.Commit(pebble.NoSync)
+}
+
+func (s *Server) indexEntry(b *pebble.Batch, i uint64, e []byte) error {
 	if treaty.IsVerdict(e) {
 		v, err := s.cfg.Net.ParseVerdict(e)
 		if err != nil {
-			return false, fmt.Errorf("ledger entry %d: %w", i, err)
+			return fmt.Errorf("ledger entry %d: %w", i, err)
 		}
 		id := treaty.HashOf(e)
 		if !v.Amends.IsZero() {
 			if err := b.Set(key(kindSupersede, v.Amends[:]), id[:], nil); err != nil {
-				return false, err
+				return err
 			}
 		}
-		return true, errors.Join(b.Set(key(kindVerdict, be64(i)), nil, nil), b.Set(key(kindAbout, v.Incident[:], be64(i)), nil, nil))
+		return errors.Join(b.Set(key(kindVerdict, be64(i)), nil, nil), b.Set(key(kindJudged, v.Incident[:], be64(i)), nil, nil))
 	}
 	r, err := treaty.ParseRecord(e)
 	if err != nil {
-		return false, fmt.Errorf("ledger entry %d: %w", i, err)
+		return fmt.Errorf("ledger entry %d: %w", i, err)
 	}
 	about := treaty.Hash{}
 	switch {
-	case r.Incident != nil:
-		about = r.ID
 	case r.Attestation != nil:
 		about = r.Attestation.Incident
 	case r.Remark != nil:
 		about = r.Remark.About
 	}
 	if about.IsZero() {
-		return false, nil
+		return nil
 	}
-	return false, b.Set(key(kindAbout, about[:], be64(i)), nil, nil)
+	return b.Set(key(kindAbout, about[:], be64(i)), nil, nil)
 }
 
 // verdictsBefore lists up to limit ledger indexes of verdicts below before, newest first.
@@ -136,17 +151,16 @@ func (s *Server) verdictsBefore(before uint64, limit int) (out []uint64, err err
 	return out, it.Error()
 }
 
-// about lists up to limit ledger indexes of what concerns an incident, oldest first.
-func (s *Server) about(incident treaty.Hash, limit int) (out []uint64, err error) {
-	it, err := s.cfg.DB.NewIter(&pebble.IterOptions{
-		LowerBound: key(kindAbout, incident[:]), UpperBound: key(kindAbout, incident[:], be64(1<<63)),
-	})
+// rising lists up to limit ledger indexes in [from, to) under a prefix, oldest first.
+func (s *Server) rising(under []byte, from, to uint64, limit int) (out []uint64, err error) {
+	lower, upper := append(under[:len(under):len(under)], be64(from)...), append(under[:len(under):len(under)], be64(to)...)
+	it, err := s.cfg.DB.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: upper})
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, it.Close()) }()
 	for ok := it.First(); ok && len(out) < limit; ok = it.Next() {
-		out = append(out, binary.BigEndian.Uint64(it.Key()[2+len(incident):]))
+		out = append(out, binary.BigEndian.Uint64(it.Key()[len(under):]))
 	}
 	return out, it.Error()
 }

@@ -8,10 +8,10 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
-	"net"
 	"net/http"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"filippo.io/torchwood"
@@ -23,22 +23,33 @@ import (
 	"truceline/treaty"
 )
 
-// Config is what a server needs. All fields are required.
+// Config is what a server needs. All fields but Registerer are required.
 type Config struct {
 	Net      *treaty.Network
 	Ledger   *ledger.Ledger
 	DB       *pebble.DB // for the index, under its own prefix
 	Network  func() NetworkView
 	Gatherer prometheus.Gatherer
-	Log      *slog.Logger
+	// Registerer takes the server's own counters; nil: they are not shown.
+	Registerer prometheus.Registerer
+	Log        *slog.Logger
 }
 
 // Validate reports all problems.
 func (c Config) Validate() error {
-	if c.Net == nil || c.Ledger == nil || c.DB == nil || c.Network == nil || c.Gatherer == nil || c.Log == nil {
-		return errors.New("observe: Net, Ledger, DB, Network, Gatherer and Log are all required")
+	var errs []error
+	for _, f := range []struct {
+		missing bool
+		name    string
+	}{
+		{c.Net == nil, "Net"}, {c.Ledger == nil, "Ledger"}, {c.DB == nil, "DB"}, {c.Network == nil, "Network"},
+		{c.Gatherer == nil, "Gatherer"}, {c.Log == nil, "Log"},
+	} {
+		if f.missing {
+			errs = append(errs, fmt.Errorf("observe config: %s is missing", f.name))
+		}
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 // Server answers observers. Run indexes; Handler answers at any time.
@@ -46,8 +57,16 @@ type Server struct {
 	cfg     Config
 	woken   chan struct{}
 	limit   *limiter
+	conns   *conns
 	streams *streams
+	counts  *counts
 	mux     *http.ServeMux
+	net     networkCache
+	// indexed is how many ledger entries the index has read; broken is why it reads no more.
+	indexed atomic.Uint64
+	broken  atomic.Pointer[string]
+	// accordYAML and policyText never change while this server lives.
+	accordYAML, policyText []byte
 }
 
 //go:embed web openapi.yaml
@@ -58,7 +77,18 @@ func New(cfg Config) (*Server, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	s := &Server{cfg: cfg, woken: make(chan struct{}, 1), limit: newLimiter(), streams: newStreams()}
+	s := &Server{
+		cfg: cfg, woken: make(chan struct{}, 1), limit: newLimiter(), conns: newConns(), streams: newStreams(),
+		accordYAML: treaty.FormatAccordYAML(cfg.Net.Accord), policyText: cfg.Net.Policy(),
+	}
+	next, err := s.cursor()
+	if err != nil {
+		return nil, fmt.Errorf("observers: %w", err)
+	}
+	s.indexed.Store(next)
+	if s.counts, err = newCounts(cfg.Registerer, s.streams); err != nil {
+		return nil, fmt.Errorf("observers: %w", err)
+	}
 	s.routes()
 	return s, nil
 }
@@ -78,15 +108,19 @@ func (s *Server) routes() {
 	m.HandleFunc("GET /v1/stream", s.stream)
 	m.HandleFunc("GET /checkpoint", s.checkpoint)
 	m.HandleFunc("GET /tile/{path...}", s.tile)
-	m.Handle("GET /metrics", promhttp.HandlerFor(s.cfg.Gatherer, promhttp.HandlerOpts{}))
+	m.Handle("GET /metrics", promhttp.HandlerFor(s.cfg.Gatherer, promhttp.HandlerOpts{MaxRequestsInFlight: 4}))
 	m.HandleFunc("GET /healthz", s.healthz)
 	m.HandleFunc("GET /openapi.yaml", s.openapi)
 	web, err := fs.Sub(files, "web")
 	if err != nil {
 		panic(err) // embedded at build time
 	}
-	m.Handle("GET /{$}", http.FileServerFS(web))
-	m.Handle("GET /web/", http.StripPrefix("/web", http.FileServerFS(web)))
+	page := http.FileServerFS(web)
+	m.Handle("GET /{$}", revalidated(page))
+	m.Handle("GET /web/", http.StripPrefix("/web", revalidated(page)))
+	m.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
+		s.fail(w, http.StatusNotFound, "there is nothing here; /openapi.yaml lists what there is")
+	})
 	s.mux = m
 }
 
@@ -95,38 +129,48 @@ const (
 	maxURL      = 2048
 	pageSize    = 100
 	maxPage     = 500
-	maxAbout    = 512
 	writeWithin = 30 * time.Second
 )
 
-// HTTPServer is a server with timeouts on everything.
+// HTTPServer is a server with timeouts on everything and a bound on connections, in all and from one address.
 func (s *Server) HTTPServer() *http.Server {
 	return &http.Server{
 		Handler: s.Handler(), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second,
-		WriteTimeout: writeWithin, IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10,
+		WriteTimeout: writeWithin, IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10, ConnState: s.conns.state,
 		ErrorLog: slog.NewLogLogger(s.cfg.Log.Handler(), slog.LevelDebug),
 	}
 }
 
+// revalidated makes browsers ask again: a page of an old node must not outlive its update.
+func revalidated(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Cache-Control", "no-cache")
+		h.ServeHTTP(w, r)
+	})
+}
+
 // Handler answers requests: GET and HEAD only, bounded in size and rate.
 func (s *Server) Handler() http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		w := &statusWriter{ResponseWriter: rw}
+		defer func() { s.counts.seen(r, w.code) }()
 		h := w.Header()
 		h.Set("X-Content-Type-Options", "nosniff")
-		h.Set("Content-Security-Policy", "default-src 'self'; frame-ancestors 'none'")
+		h.Set("Content-Security-Policy", "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
+		h.Set("Referrer-Policy", "no-referrer")
 		h.Set("Access-Control-Allow-Origin", "*") // everything here is public
 		if s.cfg.Net.Accord.Exercise {
 			h.Set("X-Truceline-Exercise", "EXERCISE")
 		}
-		switch host, _, _ := net.SplitHostPort(r.RemoteAddr); {
+		switch {
 		case r.Method != http.MethodGet && r.Method != http.MethodHead:
 			h.Set("Allow", "GET, HEAD")
 			s.fail(w, http.StatusMethodNotAllowed, "this server is read-only: use GET")
-		case len(r.URL.RequestURI()) > maxURL:
-			s.fail(w, http.StatusRequestURITooLong, "the address is too long")
-		case r.ContentLength > 0:
+		case max(len(r.RequestURI), len(r.URL.RequestURI())) > maxURL:
+			s.fail(w, http.StatusRequestURITooLong, "the address is too long: at most %d bytes", maxURL)
+		case r.ContentLength != 0: // -1 is a body of unknown length
 			s.fail(w, http.StatusRequestEntityTooLarge, "send no body")
-		case !s.limit.allow(host):
+		case !s.limit.allow(addressOf(r.RemoteAddr)):
 			h.Set("Retry-After", "2")
 			s.fail(w, http.StatusTooManyRequests, "too many requests from your address; wait two seconds")
 		default:
@@ -135,23 +179,17 @@ func (s *Server) Handler() http.Handler {
 	})
 }
 
-// Run indexes what becomes FINAL until ctx ends, and tells streams about new verdicts.
+// Run indexes what becomes FINAL until ctx ends, and wakes the streams.
 func (s *Server) Run(ctx context.Context) error {
+	defer s.streams.close()
 	for {
-		fresh, err := s.catchUp()
-		if err != nil {
+		if err := s.catchUp(ctx); err != nil {
+			why := err.Error()
+			s.broken.Store(&why)
 			return fmt.Errorf("observers: %w", err)
-		}
-		for _, i := range fresh {
-			v, err := s.view(i)
-			if err != nil {
-				return fmt.Errorf("observers: verdict at %d: %w", i, err)
-			}
-			s.streams.publish(v)
 		}
 		select {
 		case <-ctx.Done():
-			s.streams.close()
 			return nil
 		case <-s.woken:
 		}
@@ -180,10 +218,39 @@ func (s *Server) json(w http.ResponseWriter, code int, v any) {
 	if err != nil {
 		code, b = http.StatusInternalServerError, []byte(`{"error":"this answer cannot be written"}`)
 	}
-	w.Header().Set("Content-Type", "application/json; charset=utf-8")
-	w.Header().Set("Cache-Control", "no-cache")
+	s.rawJSON(w, code, append(b, '\n'))
+}
+
+func (s *Server) rawJSON(w http.ResponseWriter, code int, b []byte) {
+	h := w.Header()
+	h.Set("Content-Type", "application/json; charset=utf-8")
+	h.Set("Content-Length", strconv.Itoa(len(b)))
+	h.Set("Cache-Control", "no-cache")
+	if code >= http.StatusBadRequest {
+		h.Del("ETag")
+	}
 	w.WriteHeader(code)
-	_, _ = w.Write(append(b, '\n'))
+	_, _ = w.Write(b)
+}
+
+// unchanged sets the answer's ETag and says 304 when the client has that answer already. What it answers about is a
+// function of the address and the tag, so equal tags mean equal bytes.
+func unchanged(w http.ResponseWriter, r *http.Request, tag string) bool {
+	tag = strconv.Quote(tag)
+	w.Header().Set("ETag", tag)
+	w.Header().Set("Cache-Control", "no-cache")
+	for have := range strings.SplitSeq(r.Header.Get("If-None-Match"), ",") {
+		if strings.TrimPrefix(strings.TrimSpace(have), "W/") == tag {
+			w.WriteHeader(http.StatusNotModified)
+			return true
+		}
+	}
+	return false
+}
+
+// atSize is the tag of everything that follows from the index: how much of the ledger it has read.
+func (s *Server) atSize(w http.ResponseWriter, r *http.Request) bool {
+	return unchanged(w, r, s.cfg.Net.Digest.Short()+"-"+strconv.FormatUint(s.indexed.Load(), 10))
 }
 
 func (s *Server) internal(w http.ResponseWriter, err error) {
@@ -197,10 +264,28 @@ func (s *Server) plain(w http.ResponseWriter, kind string, b []byte) {
 	_, _ = w.Write(b)
 }
 
+// maxLag is how many final entries the index may be behind before the node is called unwell.
+const maxLag = 4 * maxCatchUp
+
+// healthz is for machines and people: 200 and ok, or 503 and what is wrong, all of it.
 func (s *Server) healthz(w http.ResponseWriter, _ *http.Request) {
-	n := s.cfg.Network()
+	var wrong []string
+	_, n, err := s.net.get(s.cfg.Network)
+	if err != nil {
+		wrong = append(wrong, "the state of the network cannot be shown: "+err.Error())
+	}
 	if n.Node.Problem != "" {
-		s.fail(w, http.StatusServiceUnavailable, "%s", n.Node.Problem)
+		wrong = append(wrong, n.Node.Problem)
+	}
+	if why := s.broken.Load(); why != nil {
+		wrong = append(wrong, "the index of verdicts has stopped, restart the node: "+*why)
+	}
+	if size, done := s.cfg.Ledger.CosignedSize(), s.indexed.Load(); size > done+maxLag {
+		wrong = append(wrong, fmt.Sprintf("the index of verdicts is %d entries behind the ledger", size-done))
+	}
+	w.Header().Set("Cache-Control", "no-store")
+	if len(wrong) > 0 {
+		s.fail(w, http.StatusServiceUnavailable, "%s", strings.Join(wrong, "; "))
 		return
 	}
 	s.plain(w, "text/plain; charset=utf-8", []byte("ok\n"))
@@ -215,27 +300,37 @@ func (s *Server) openapi(w http.ResponseWriter, _ *http.Request) {
 	s.plain(w, "application/yaml", b)
 }
 
-func (s *Server) policy(w http.ResponseWriter, _ *http.Request) {
-	s.plain(w, "text/plain; charset=utf-8", s.cfg.Net.Policy())
+func (s *Server) policy(w http.ResponseWriter, r *http.Request) {
+	if !unchanged(w, r, s.cfg.Net.Digest.Short()) {
+		s.plain(w, "text/plain; charset=utf-8", s.policyText)
+	}
 }
 
-func (s *Server) accord(w http.ResponseWriter, _ *http.Request) {
-	s.plain(w, "application/yaml", treaty.FormatAccordYAML(s.cfg.Net.Accord))
+func (s *Server) accord(w http.ResponseWriter, r *http.Request) {
+	if !unchanged(w, r, s.cfg.Net.Digest.Short()) {
+		s.plain(w, "application/yaml", s.accordYAML)
+	}
 }
 
 func (s *Server) network(w http.ResponseWriter, _ *http.Request) {
-	s.json(w, http.StatusOK, s.cfg.Network())
+	b, _, err := s.net.get(s.cfg.Network)
+	if err != nil {
+		s.internal(w, err)
+		return
+	}
+	s.rawJSON(w, http.StatusOK, b)
 }
 
 // checkpoint is C2SP tlog-tiles: the cosigned checkpoint, verbatim.
-func (s *Server) checkpoint(w http.ResponseWriter, _ *http.Request) {
+func (s *Server) checkpoint(w http.ResponseWriter, r *http.Request) {
 	_, note, ok := s.cfg.Ledger.Cosigned()
 	if !ok {
 		s.fail(w, http.StatusNotFound, "nothing is final yet")
 		return
 	}
-	w.Header().Set("Cache-Control", "no-cache")
-	s.plain(w, "text/plain; charset=utf-8", note)
+	if !unchanged(w, r, treaty.HashOf(note).Short()) {
+		s.plain(w, "text/plain; charset=utf-8", note)
+	}
 }
 
 func (s *Server) checkpointView(w http.ResponseWriter, _ *http.Request) {
@@ -276,8 +371,13 @@ func (s *Server) tile(w http.ResponseWriter, r *http.Request) {
 	} else {
 		b, err = s.cfg.Ledger.Tile(t)
 	}
-	if err != nil {
+	switch {
+	case errors.Is(err, ledger.ErrNotFinal), errors.Is(err, ledger.ErrNotFound):
+		w.Header().Set("Cache-Control", "no-store") // it may come
 		s.fail(w, http.StatusNotFound, "this tile is not final here (yet)")
+		return
+	case err != nil:
+		s.internal(w, err)
 		return
 	}
 	w.Header().Set("Cache-Control", "public, max-age=31536000, immutable")

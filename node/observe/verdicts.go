@@ -1,8 +1,11 @@
 package observe
 
 import (
+	"errors"
 	"fmt"
+	"math"
 	"net/http"
+	"net/url"
 	"strconv"
 
 	"truceline/treaty"
@@ -36,41 +39,66 @@ func (s *Server) view(i uint64) (VerdictView, error) {
 	return out, nil
 }
 
+// number reads a whole number of a query, or takes the default.
+func number(q url.Values, name string, def, low, high uint64) (uint64, error) {
+	if !q.Has(name) {
+		return def, nil
+	}
+	n, err := strconv.ParseUint(q.Get(name), 10, 64)
+	if err != nil || n < low || n > high {
+		return 0, fmt.Errorf("%s is %q, must be a whole number from %d to %d", name, q.Get(name), low, high)
+	}
+	return n, nil
+}
+
+// page reads the query of a list: where it begins, and how many.
+func page(r *http.Request, from string, def uint64) (at uint64, limit int, err error) {
+	q, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return 0, 0, errors.New("the query cannot be read: write name=value, joined by &")
+	}
+	at, errAt := number(q, from, def, 0, math.MaxInt64)
+	n, errN := number(q, "limit", pageSize, 1, maxPage)
+	return at, int(n), errors.Join(errAt, errN)
+}
+
 func (s *Server) verdicts(w http.ResponseWriter, r *http.Request) {
-	size := s.cfg.Ledger.CosignedSize()
-	before, limit := size, pageSize
-	var err error
-	q := r.URL.Query()
-	if b := q.Get("before"); b != "" {
-		if before, err = strconv.ParseUint(b, 10, 63); err != nil {
-			s.fail(w, http.StatusBadRequest, "before is %q, must be a ledger index", b)
-			return
-		}
+	size := s.indexed.Load()
+	before, limit, err := page(r, "before", size)
+	if err != nil {
+		s.fail(w, http.StatusBadRequest, "%s", err)
+		return
 	}
-	if l := q.Get("limit"); l != "" {
-		if limit, err = strconv.Atoi(l); err != nil || limit < 1 || limit > maxPage {
-			s.fail(w, http.StatusBadRequest, "limit is %q, must be 1 to %d", l, maxPage)
-			return
-		}
+	if s.atSize(w, r) {
+		return
 	}
-	indexes, err := s.verdictsBefore(min(before, size), limit)
+	indexes, err := s.verdictsBefore(min(before, size), limit+1)
 	if err != nil {
 		s.internal(w, err)
 		return
 	}
-	list := VerdictList{Exercise: s.cfg.Net.Accord.Exercise, Size: size, Verdicts: []VerdictView{}}
+	list := VerdictList{Exercise: s.cfg.Net.Accord.Exercise, Size: size}
+	if len(indexes) > limit {
+		indexes = indexes[:limit]
+		list.Next = fmt.Sprintf("/v1/verdicts?before=%d&limit=%d", indexes[limit-1], limit)
+	}
+	if list.Verdicts, err = s.views(indexes); err != nil {
+		s.internal(w, err)
+		return
+	}
+	s.json(w, http.StatusOK, list)
+}
+
+func (s *Server) views(indexes []uint64) ([]VerdictView, error) {
+	out := make([]VerdictView, 0, len(indexes))
 	for _, i := range indexes {
 		v, err := s.view(i)
 		if err != nil {
-			s.internal(w, err)
-			return
+			return nil, fmt.Errorf("verdict at %d: %w", i, err)
 		}
-		list.Verdicts = append(list.Verdicts, v)
+		out = append(out, v)
 	}
-	if len(indexes) == limit {
-		list.Next = fmt.Sprintf("/v1/verdicts?before=%d&limit=%d", indexes[limit-1], limit)
-	}
-	s.json(w, http.StatusOK, list)
+	return out, nil
 }
 
 // find reads the id in the path and looks it up among what is FINAL. It answers the request itself when it fails.
@@ -108,7 +136,7 @@ func (s *Server) findVerdict(w http.ResponseWriter, r *http.Request) (entry []by
 
 func (s *Server) verdict(w http.ResponseWriter, r *http.Request) {
 	_, index, ok := s.findVerdict(w, r)
-	if !ok {
+	if !ok || s.atSize(w, r) {
 		return
 	}
 	v, err := s.view(index)
@@ -135,6 +163,9 @@ func (s *Server) proof(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	size, note, _ := s.cfg.Ledger.Cosigned()
+	if unchanged(w, r, treaty.HashOf(note).Short()) {
+		return
+	}
 	p, err := s.cfg.Ledger.ProveRecord(index, size)
 	if err != nil {
 		s.internal(w, err)
@@ -143,45 +174,71 @@ func (s *Server) proof(w http.ResponseWriter, r *http.Request) {
 	s.plain(w, "text/plain; charset=utf-8", treaty.FormatProof(index, p, note))
 }
 
+// incident shows the proposal, the verdicts on it, and a page of what nations said about it.
 func (s *Server) incident(w http.ResponseWriter, r *http.Request) {
-	_, id, ok := s.find(w, r)
+	size := s.indexed.Load()
+	from, limit, err := page(r, "from", 0)
+	if err != nil {
+		s.fail(w, http.StatusBadRequest, "%s", err)
+		return
+	}
+	at, id, ok := s.find(w, r)
 	if !ok {
 		return
 	}
-	indexes, err := s.about(id, maxAbout)
+	proposal, err := s.record(at)
 	if err != nil {
 		s.internal(w, err)
 		return
 	}
-	out := IncidentView{ID: id, Exercise: s.cfg.Net.Accord.Exercise, Records: []RecordView{}, Verdicts: []VerdictView{}}
-	for _, i := range indexes {
-		entry, err := s.cfg.Ledger.Entry(i)
-		if err != nil {
-			s.internal(w, err)
-			return
-		}
-		if treaty.IsVerdict(entry) {
-			v, err := s.view(i)
-			if err != nil {
-				s.internal(w, err)
-				return
-			}
-			out.Verdicts = append(out.Verdicts, v)
-			continue
-		}
-		rec, err := treaty.ParseRecord(entry)
-		if err != nil {
-			s.internal(w, err)
-			return
-		}
-		out.Records = append(out.Records, RecordView{
-			ID: rec.ID, Index: i, Nation: rec.Nation, Time: rec.Time,
-			Incident: rec.Incident, Attestation: rec.Attestation, Remark: rec.Remark,
-		})
-	}
-	if len(out.Records) == 0 || out.Records[0].Incident == nil {
+	if proposal.Incident == nil {
 		s.fail(w, http.StatusNotFound, "this id is no incident")
 		return
 	}
+	if s.atSize(w, r) {
+		return
+	}
+	out := IncidentView{ID: id, Exercise: s.cfg.Net.Accord.Exercise, Records: []RecordView{proposal}}
+	judged, err := s.rising(key(kindJudged, id[:]), 0, size, maxPage)
+	if err == nil {
+		out.Verdicts, err = s.views(judged)
+	}
+	if err != nil {
+		s.internal(w, err)
+		return
+	}
+	said, err := s.rising(key(kindAbout, id[:]), from, size, limit+1)
+	if err != nil {
+		s.internal(w, err)
+		return
+	}
+	if len(said) > limit {
+		out.Next = fmt.Sprintf("/v1/incidents/%s?from=%d&limit=%d", id, said[limit], limit)
+		said = said[:limit]
+	}
+	for _, i := range said {
+		v, err := s.record(i)
+		if err != nil {
+			s.internal(w, err)
+			return
+		}
+		out.Records = append(out.Records, v)
+	}
 	s.json(w, http.StatusOK, out)
+}
+
+// record makes the JSON view of the record at a ledger index; of a verdict, an empty one.
+func (s *Server) record(i uint64) (RecordView, error) {
+	entry, err := s.cfg.Ledger.Entry(i)
+	if err != nil || treaty.IsVerdict(entry) {
+		return RecordView{}, err
+	}
+	rec, err := treaty.ParseRecord(entry)
+	if err != nil {
+		return RecordView{}, fmt.Errorf("record at %d: %w", i, err)
+	}
+	return RecordView{
+		ID: rec.ID, Index: i, Nation: rec.Nation, Time: rec.Time,
+		Incident: rec.Incident, Attestation: rec.Attestation, Remark: rec.Remark,
+	}, nil
 }

@@ -49,12 +49,14 @@ type RecordView struct {
 	Remark      *treaty.Remark      `json:"remark,omitempty"`
 }
 
-// IncidentView is an incident with everything FINAL about it.
+// IncidentView is an incident with everything FINAL about it: Records[0] is the proposal.
 type IncidentView struct {
 	ID       treaty.Hash   `json:"id"`
 	Exercise bool          `json:"exercise"`
 	Records  []RecordView  `json:"records"`
 	Verdicts []VerdictView `json:"verdicts"`
+	// Next is the path of the next page of records; every page begins with the incident itself and has all verdicts.
+	Next string `json:"next,omitempty"`
 }
 
 // CheckpointView is the last cosigned checkpoint.
