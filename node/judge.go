@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"time"
 
@@ -23,7 +24,10 @@ type incidentCase struct {
 	seen     time.Time   // real time
 	ledgerAt treaty.Time // ledger time when it was ordered
 	done     bool
-	finding  treaty.Finding // what we attested
+	finding  treaty.Finding // what we attested, and on how many arrivals
+	members  int
+	lateAt   time.Time // when late evidence first made it a breach for us
+	amended  bool      // we have proposed to reopen it
 	verdict  *treaty.Verdict
 }
 
@@ -165,6 +169,7 @@ func (p *pipeline) associate() {
 		return
 	}
 	p.dirty = false
+	p.fresh = true
 	ev := p.evidence.all()
 	p.events = p.cfg.Judge.Associate(ev)
 	p.judgedAt = time.Now()
@@ -229,6 +234,16 @@ func (p *pipeline) proposedAlready(e attribution.Event) bool {
 	return false
 }
 
+// reopened says whether somebody has proposed to amend an incident.
+func (p *pipeline) reopened(id treaty.Hash) bool {
+	for _, c := range p.cases {
+		if c.incident.Amends == id {
+			return true
+		}
+	}
+	return false
+}
+
 // rank is this nation's turn to propose an event: a permutation of the roster keyed by the event's second.
 func (p *pipeline) rank(e attribution.Event) int {
 	second := int64(e.Time) / int64(10*time.Second)
@@ -247,15 +262,21 @@ func (p *pipeline) rank(e attribution.Event) int {
 
 // incident takes an ordered incident in, unless the tally refused it.
 func (p *pipeline) incident(r *treaty.Record) {
-	known := false
-	p.tally(func(s *tally.State) { _, known = s.Incident(r.ID) })
-	if !known {
+	known, attested := false, false
+	var view tally.IncidentView
+	p.tally(func(s *tally.State) {
+		view, known = s.Incident(r.ID)
+		attested = s.Attested(r.ID, p.cfg.Nation)
+	})
+	if !known || p.cases[r.ID] != nil {
 		return
 	}
-	if c := p.cases[r.ID]; c != nil {
-		return
-	}
-	p.cases[r.ID] = &incidentCase{id: r.ID, incident: r.Incident, seen: time.Now(), ledgerAt: p.cfg.Ledger.TentativeLedgerTime()}
+	now := p.cfg.Ledger.TentativeLedgerTime()
+	c := &incidentCase{id: r.ID, incident: r.Incident, seen: time.Now(), ledgerAt: now}
+	// After a restart: what was answered is answered, and what was decided while we were away and whose evidence is gone
+	// is not ours to doubt.
+	c.done = attested || !view.Open() && r.Incident.Time < now.Add(-keepEvidence)
+	p.cases[r.ID] = c
 }
 
 // verdict notes a derived verdict.
@@ -354,7 +375,46 @@ func (p *pipeline) answer(c *incidentCase) (treaty.Assessment, bool) {
 		return notConfirmed(c.incident), true
 	}
 	p.attested[key] = c.id
+	c.members = len(best.Members)
 	return a, true
+}
+
+// reopen proposes to amend incidents that were left INCONCLUSIVE and that this node, with evidence that came late, now
+// finds a breach: deadlines defer, they never exclude (design section 6).
+func (p *pipeline) reopen(ctx context.Context) error {
+	for _, id := range slices.SortedFunc(maps.Keys(p.cases), treaty.CompareHash) {
+		c := p.cases[id]
+		if !c.done || c.amended || c.verdict == nil || c.verdict.Outcome != treaty.Inconclusive || c.finding == treaty.Breach {
+			continue
+		}
+		for _, e := range p.events {
+			if len(e.Members) <= c.members || p.cfg.Judge.Match(e, c.incident.Cites) < sameEvent {
+				continue
+			}
+			if c.lateAt.IsZero() {
+				if a := p.cfg.Judge.Assess(p.evidence.all(), e); a.Finding != treaty.Breach {
+					c.members = len(e.Members)
+					continue
+				}
+				c.lateAt = time.Now()
+			}
+			if time.Since(c.lateAt) < time.Duration(p.rank(e))*p.cfg.Stagger {
+				p.owed, p.fresh = true, true // our turn may come
+				continue
+			}
+			c.amended = true
+			if p.reopened(id) {
+				break
+			}
+			in := &treaty.Incident{
+				Time: e.Time, Position: e.Position, Class: e.ClassGuess, Cites: treaty.NewCites(e.Members), Amends: id,
+			}
+			if _, err := p.cfg.Submit(ctx, in); err != nil && ctx.Err() == nil {
+				return fmt.Errorf("reopen incident %s: %w", id.Short(), err)
+			}
+		}
+	}
+	return nil
 }
 
 // notConfirmed is what a nation says whose own computation finds no such event.

@@ -38,6 +38,7 @@ type pipeline struct {
 	events   []attribution.Event           // what it found, by time
 	dirty    bool                          // evidence has changed since
 	owed     bool                          // an event waits to be proposed, or an incident to be answered
+	fresh    bool                          // events were found anew since incidents were last looked at again
 	judgedAt time.Time                     // real time of the last association
 	settled  map[treaty.Ref]time.Time      // first member of a settled event -> when it was first seen settled
 	cases    map[treaty.Hash]*incidentCase // incidents in the ledger, by record id
@@ -198,6 +199,12 @@ func (p *pipeline) run(ctx context.Context) error {
 		}
 		if err := p.attest(ctx); err != nil {
 			return err
+		}
+		if p.fresh {
+			p.fresh = false
+			if err := p.reopen(ctx); err != nil {
+				return err
+			}
 		}
 		timer.Reset(p.sleep())
 	}

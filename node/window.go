@@ -3,7 +3,6 @@ package node
 import (
 	"cmp"
 	"slices"
-	"time"
 
 	"truceline/attribution"
 	"truceline/treaty"
@@ -65,16 +64,5 @@ func (w *window) all() []attribution.Evidence {
 		out = append(out, e)
 	}
 	slices.SortFunc(out, compareEvidence)
-	return out
-}
-
-// since limits the evidence to what lies within d of an event, and the sensors' status.
-func near(ev []attribution.Evidence, t treaty.Time, d time.Duration) []attribution.Evidence {
-	var out []attribution.Evidence
-	for _, e := range ev {
-		if dt := e.Detection.Time.Value.Sub(t); e.Detection.Status != nil || dt > -d && dt < d {
-			out = append(out, e)
-		}
-	}
 	return out
 }
