@@ -3,8 +3,6 @@ package attribution
 import (
 	"cmp"
 	"container/heap"
-	"encoding/binary"
-	"math"
 	"slices"
 
 	"truceline/treaty"
@@ -120,67 +118,6 @@ func (s *scene) round(c *cluster, g *grid, free []bool, impact bool, need, limit
 	return out
 }
 
-// bestTrial is the index of the trial with the best score, the earliest of equals; -1 of none.
-func bestTrial(ts []trial) int {
-	best := -1
-	for i := range ts {
-		if best < 0 || ts[i].score > ts[best].score {
-			best = i
-		}
-	}
-	return best
-}
-
-// try refines one candidate and scores it.
-func (s *scene) try(g *grid, x, y, at float64, set []int, free []bool, impact bool) (trial, bool) {
-	c := g.c
-	f := s.start(c, x, y, at)
-	from := max(1.5, g.tolerance(g.sigma, c.reach/3)/float64(tukeyCut*g.sigma))
-	if !s.anneal(&f, set, from, 10) {
-		return trial{}, false
-	}
-	if !s.anneal(&f, s.reachable(c, &f, free, impact), 1.5, 6) || !s.finish(&f) {
-		return trial{}, false
-	}
-	if f.birge > maxMisfit || s.nationsOf(&f) < 2 {
-		return trial{}, false
-	}
-	for _, p := range f.use {
-		sn := &s.sensors[s.picks[p].sensor]
-		if sq(sn.at[0]-f.v[nX])+sq(sn.at[1]-f.v[nY]) > sq(float64(1.2*sn.reach)) {
-			return trial{}, false
-		}
-	}
-	t := trial{fit: f, score: s.score(c, &f)}
-	return t, t.score >= s.accept
-}
-
-// polish starts again around a trial, nearby and a little earlier: where each sensor heard several echoes, neighbouring
-// starts end on different sets of them, and the likeliest is the direct sound.
-func (s *scene) polish(g *grid, t trial, free []bool, impact bool) trial {
-	v := t.fit.v
-	for _, early := range [...]float64{0, 0.06, 0.12} {
-		for dx := -1; dx <= 1; dx++ {
-			for dy := -1; dy <= 1; dy++ {
-				x, y := v[nX]+mul(float64(dx), g.size), v[nY]+mul(float64(dy), g.size)
-				at := v[nT] - early
-				set, n := g.gather(x, y, at, free, impact)
-				if n < minArrivals {
-					continue
-				}
-				if o, ok := s.try(g, x, y, at, set, free, impact); ok && o.score > t.score {
-					o.cand = t.cand
-					t = o
-				}
-			}
-		}
-	}
-	return t
-}
-
-// maxMisfit is the reduced chi squared beyond which arrivals are not of one place and time, whatever their number.
-const maxMisfit = 5
-
 // need is how many sensors a candidate must have: minArrivals, and more where chance alone would fill the windows.
 func (s *scene) need(c *cluster, g *grid) int {
 	n := 0
@@ -196,79 +133,6 @@ func (s *scene) need(c *cluster, g *grid) int {
 		return minArrivals + 1
 	}
 	return minArrivals + 2
-}
-
-func (s *scene) nationsOf(f *fit) int {
-	have := make([]bool, len(s.nations))
-	n := 0
-	for _, p := range f.use {
-		if k := s.sensors[s.picks[p].sensor].nation; !have[k] {
-			have[k] = true
-			n++
-		}
-	}
-	return n
-}
-
-// reachable lists the free arrivals near a fit's predictions, at all sensors within reach.
-func (s *scene) reachable(c *cluster, f *fit, free []bool, impact bool) []int {
-	var set []int
-	for _, i := range c.sensors {
-		sn := &s.sensors[i]
-		want := s.predict(&f.v, sn, nil)
-		if float64((want-f.v[nT])*s.air.c) > float64(1.2*sn.reach) {
-			continue
-		}
-		for _, p := range sn.picks {
-			k := &s.picks[p]
-			if free[p] && k.impact == impact && math.Abs(k.t-want) < float64(10*s.sigmaAt(k, want-f.v[nT])) {
-				set = append(set, p)
-			}
-		}
-	}
-	return set
-}
-
-// coda is how long echoes of a first arrival trouble a sensor, seconds: reflections from up to 25 m further.
-const coda = 0.15
-
-// take removes an event's arrivals and their coda from the free ones.
-func (s *scene) take(c *cluster, f *fit, free []bool, impact bool) {
-	for _, p := range f.use {
-		free[p] = false
-	}
-	for _, i := range c.sensors {
-		sn := &s.sensors[i]
-		want := s.predict(&f.v, sn, nil)
-		if float64((want-f.v[nT])*s.air.c) > float64(1.2*sn.reach) {
-			continue
-		}
-		for _, p := range sn.picks {
-			k := &s.picks[p]
-			d := k.t - want
-			if k.impact == impact && d > float64(-4*s.sigmaAt(k, want-f.v[nT])) && d < coda {
-				free[p] = false
-			}
-		}
-	}
-}
-
-// setKey identifies a set of picks and the neighbourhood a refinement starts from.
-func setKey(set []int, row, col int) uint64 {
-	h := uint64(14695981039346656037)
-	var b [8]byte
-	add := func(v int) {
-		binary.LittleEndian.PutUint64(b[:], uint64(v))
-		for _, x := range b {
-			h = (h ^ uint64(x)) * 1099511628211
-		}
-	}
-	for _, p := range set {
-		add(p)
-	}
-	add(row)
-	add(col)
-	return h
 }
 
 func everybody(treaty.Nation) bool { return true }
@@ -295,17 +159,26 @@ func (s *scene) all(cells, limit int) []found {
 	if len(s.picks) < minArrivals {
 		return nil
 	}
-	free := make([]bool, len(s.picks))
-	for i := range free {
-		free[i] = true
-	}
 	impacts := slices.ContainsFunc(s.picks, func(p pick) bool { return p.impact })
 	cs := s.clusters()
+	free := make([]bool, len(s.picks))
 	var out []found
-	for i := range cs {
-		out = append(out, s.search(&cs[i], free, false, cells, limit-len(out))...)
-		if impacts {
-			out = append(out, s.search(&cs[i], free, true, cells, limit-len(out))...)
+	for part := range s.parts {
+		n := 0
+		for p := range free {
+			free[p] = s.picks[p].part == part
+			if free[p] {
+				n++
+			}
+		}
+		if n < minArrivals {
+			continue
+		}
+		for i := range cs {
+			out = append(out, s.search(&cs[i], free, false, cells, limit-len(out))...)
+			if impacts {
+				out = append(out, s.search(&cs[i], free, true, cells, limit-len(out))...)
+			}
 		}
 	}
 	for i := range out {

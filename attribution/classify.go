@@ -21,12 +21,12 @@ type density struct {
 }
 
 var densities = [...]density{
-	{treaty.ClassArtillery, 0.20, 124, 9, -1.26, 0.16},
+	{treaty.ClassArtillery, 0.20, 122, 8, -1.31, 0.15},
 	{treaty.ClassMortar, 0.20, 109, 9, -1.61, 0.14},
-	{treaty.ClassRocketArtillery, 0.08, 118, 10, -1.00, 0.25},
-	{treaty.ClassSmallArms, 0.30, 88, 13, -2.50, 0.25},
+	{treaty.ClassRocketArtillery, 0.08, 117, 9, -1.05, 0.15},
+	{treaty.ClassSmallArms, 0.26, 88, 13, -2.50, 0.25},
 	{treaty.ClassQuarryBlast, 0.06, 106, 13, -0.35, 0.20},
-	{treaty.ClassThunder, 0.06, 108, 16, -0.80, 0.32},
+	{treaty.ClassThunder, 0.10, 110, 14, -0.78, 0.27},
 	{treaty.ClassOther, 0.10, 92, 25, -1.50, 0.90},
 }
 
@@ -38,9 +38,10 @@ var fire = [len(densities)]bool{true, true, true, true, false, false, false}
 func report(c treaty.EventClass) ([len(densities)]float64, bool) {
 	//                        arty  mort  rock  small quarry thunder other
 	rows := map[treaty.EventClass][len(densities)]float64{
-		treaty.ClassLaunch:          {0.30, 0.45, 0.40, 0.05, 0.01, 0.01, 0.03},
+		treaty.ClassLaunch:          {0.38, 0.38, 0.38, 0.05, 0.01, 0.01, 0.03},
 		treaty.ClassExplosion:       {0.30, 0.25, 0.25, 0.03, 0.40, 0.20, 0.15},
 		treaty.ClassImpact:          {0.30, 0.25, 0.25, 0.03, 0.30, 0.15, 0.10},
+		treaty.ClassProjectile:      {0.20, 0.20, 0.50, 0.05, 0.01, 0.01, 0.05},
 		treaty.ClassShot:            {0.03, 0.06, 0.02, 0.85, 0.01, 0.02, 0.10},
 		treaty.ClassBurst:           {0.02, 0.02, 0.05, 0.80, 0.01, 0.02, 0.08},
 		treaty.ClassMuzzleFlash:     {0.30, 0.20, 0.20, 0.30, 0.01, 0.02, 0.05},
@@ -149,4 +150,4 @@ func (s *scene) classify(f *found) classes {
 }
 
 // normal is the log density of a normal distribution, less the constant.
-func normal(x, mean, sigma float64) float64 { return -sq((x-mean)/sigma)/2 - log(sigma) }
+func normal(x, mean, sigma float64) float64 { return float64(-sq((x-mean)/sigma)/2) - log(sigma) }

@@ -76,7 +76,7 @@ func (s *scene) fits(d *treaty.Detection, m *mode, t treaty.Time) bool {
 		fuzz := float64(3 * math.Sqrt(m.cov[0][0]+m.cov[1][1]+sq(75)))
 		late := d.Time.Value.Sub(t)
 		return late > -time.Minute && late < thermalTime &&
-			ex < float64(d.Thermal.ScanM)/2+fuzz && ny < float64(d.Thermal.TrackM)/2+fuzz
+			ex < float64(float64(d.Thermal.ScanM)/2)+fuzz && ny < float64(float64(d.Thermal.TrackM)/2)+fuzz
 	case d.Human != nil:
 		return near(humanTime) && s.onReport(d.Human, dx, dy, r, m)
 	}

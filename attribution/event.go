@@ -156,7 +156,7 @@ func (s *scene) mirrors(f *fit) [][2]float64 {
 
 // principal is the unit vector of the longer axis of a symmetric 2x2 matrix.
 func principal(xx, xy, yy float64) (x, y float64) {
-	half := (xx - yy) / 2
+	half := float64((xx - yy) / 2)
 	root := math.Sqrt(sq(half) + sq(xy))
 	x, y = half+root, xy
 	if half < 0 {
@@ -197,7 +197,7 @@ func (s *scene) event(f *found) Event {
 	for i := range f.modes {
 		m := &f.modes[i]
 		e.Mixture = append(e.Mixture, Component{
-			Weight: treaty.PPMOf(m.weight), Time: s.timeAt(m.v[nT]), Position: s.placeOf(&m.v), Covariance: covariance(m.cov),
+			Weight: ppm(m.weight), Time: s.timeAt(m.v[nT]), Position: s.placeOf(&m.v), Covariance: covariance(m.cov),
 		})
 	}
 	heardBy := make([]bool, len(s.sensors))

@@ -90,3 +90,8 @@ func (f *frame) position(v vec) treaty.Position {
 
 // round is to the nearest integer, halves away from zero.
 func round(x float64) int64 { return int64(math.Round(x)) }
+
+// ppm rounds a probability to millionths, clamped to [0, 1], without a product that could be fused with the rounding.
+func ppm(p float64) treaty.PPM {
+	return treaty.PPM(round(min(max(float64(p*float64(treaty.Certain)), 0), float64(treaty.Certain))))
+}

@@ -285,7 +285,7 @@ func TestLiveFire(t *testing.T) {
 func TestLiveFireSide(t *testing.T) {
 	fs := readFirings(t)
 	j := judge(t, 7, nil)
-	for _, north := range []float64{-300, -100, -50, 50, 100, 300} {
+	for _, north := range []float64{-50, 50, 300} {
 		right, wrong, silent := 0, 0, 0
 		reasons := map[string]int{}
 		step := 1

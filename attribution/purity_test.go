@@ -43,6 +43,7 @@ func TestImpuritiesAreSeen(t *testing.T) {
 		"func f(a, b, c float64) float64 { return a*b + c }":                         1,
 		"func f(a, b, c float64) float64 { return float64(a*b) + c }":                0,
 		"func f(a, b, c float64) float64 { x := a * b; return x + c }":               1,
+		"func f(a, c float64) float64 { return a/2 + c }":                            1,
 		"func f(a, b float64) { b *= a }":                                            1,
 		"func f(a float64) float64 { return math.Exp(a) }":                           1,
 		"func f(a float64) float64 { return math.Sqrt(a) }":                          0,
@@ -108,6 +109,13 @@ func impurities(src *ast.File) (out []impurity) {
 				}
 			}
 		case *ast.BinaryExpr:
+			// x/2 is compiled as x*0.5, and then fused.
+			for _, y := range []ast.Expr{x.X, x.Y} {
+				q, ok := y.(*ast.BinaryExpr)
+				if ok && (x.Op == token.ADD || x.Op == token.SUB) && q.Op == token.QUO && powerOfTwo(q.Y) && !allowed[q] {
+					out = append(out, impurity{x.Pos(), "a quotient by a constant in a sum: write float64(a/2)"})
+				}
+			}
 			if x.Op == token.MUL && !allowed[x] && !(constant(x.X) && constant(x.Y)) && !integers(x) {
 				out = append(out, impurity{x.Pos(), "a product outside of a conversion: write float64(a*b)"})
 			}
@@ -143,4 +151,10 @@ func integers(x *ast.BinaryExpr) bool {
 		return false
 	}
 	return named(x.X) && named(x.Y)
+}
+
+// powerOfTwo knows the divisors that become products.
+func powerOfTwo(e ast.Expr) bool {
+	l, ok := e.(*ast.BasicLit)
+	return ok && (l.Value == "2" || l.Value == "4" || l.Value == "8" || l.Value == "16")
 }

@@ -14,6 +14,7 @@ type pick struct {
 	sensor int
 	t      float64
 	sigma  float64
+	part   int // stretch of time, between silences longer than any sound's way
 	impact bool
 }
 
@@ -41,6 +42,7 @@ type scene struct {
 	sensors []sensor
 	nations []treaty.Nation
 	air     air
+	parts   int
 	accept  float64 // score from which on a trial is an event
 	span    float64 // seconds that all arrivals span, in or out of the gate
 }
@@ -110,8 +112,8 @@ func (j *Judge) newScene(ev []Evidence, keep func(treaty.Nation) bool, gate []bo
 	index := map[key]int{}
 	nation := map[treaty.Nation]int{}
 	latest := map[int]treaty.Time{}
-	var last treaty.Time
-	var lat, lon, h int64
+	var times []treaty.Time
+	lat, lon := map[treaty.Nation][]float64{}, map[treaty.Nation][]float64{}
 	for i := range ev {
 		e := &ev[i]
 		d := e.Detection
@@ -133,7 +135,8 @@ func (j *Judge) newScene(ev []Evidence, keep func(treaty.Nation) bool, gate []bo
 				s.nations = append(s.nations, e.Nation)
 			}
 			s.sensors = append(s.sensors, sensor{nation: ni, id: d.Sensor, pos: d.Pose.Position})
-			lat, lon, h = lat+d.Pose.Position.LatE7, lon+d.Pose.Position.LonE7, h+d.Pose.Position.HAEmm
+			lat[e.Nation] = append(lat[e.Nation], float64(d.Pose.Position.LatE7))
+			lon[e.Nation] = append(lon[e.Nation], float64(d.Pose.Position.LonE7))
 		}
 		sn := &s.sensors[x]
 		sn.bias = max(sn.bias, clockBias(d.TimeSource))
@@ -147,7 +150,7 @@ func (j *Judge) newScene(ev []Evidence, keep func(treaty.Nation) bool, gate []bo
 		if s.base == 0 || d.Time.Value < s.base {
 			s.base = d.Time.Value
 		}
-		last = max(last, d.Time.Value)
+		times = append(times, d.Time.Value)
 		sn.count++
 		if gate != nil && !gate[i] {
 			continue
@@ -155,14 +158,16 @@ func (j *Judge) newScene(ev []Evidence, keep func(treaty.Nation) bool, gate []bo
 		sn.picks = append(sn.picks, len(s.picks))
 		s.picks = append(s.picks, pick{ev: i, sensor: x, impact: d.Arrival.Phase == treaty.PhaseImpactBlast})
 	}
-	s.span = max(10, float64(last-s.base)/1e9)
-	if n := int64(len(s.sensors)); n > 0 {
-		s.frame = newFrame(treaty.Position{LatE7: lat / n, LonE7: lon / n, HAEmm: h / n})
-	}
+	cuts := s.cut(times)
+	// The anchor is a median of the nations' medians: a made-up sensor on the other side of the Earth moves nothing.
+	la, _ := medianOfMedians(lat)
+	lo, _ := medianOfMedians(lon)
+	s.frame = newFrame(treaty.Position{LatE7: int64(la), LonE7: int64(lo)})
 	for i := range s.picks {
 		p := &s.picks[i]
 		d := ev[p.ev].Detection
 		p.t = float64(d.Time.Value-s.base) / 1e9
+		p.part, _ = slices.BinarySearch(cuts, d.Time.Value+1)
 		pose := float64(d.Pose.SigmaMm) / 1000 / s.air.c
 		p.sigma = math.Sqrt(sq(float64(d.Time.SigmaNs)/1e9) + sq(j.p.PathSigma) + sq(pose))
 	}
@@ -176,6 +181,24 @@ func (j *Judge) newScene(ev []Evidence, keep func(treaty.Nation) bool, gate []bo
 	return s
 }
 
+// cut divides the arrivals' times where nothing arrived for longer than a sound can be on its way. An event never spans
+// a cut, and one wrong date cannot stretch the span that rates and grids are made for.
+func (s *scene) cut(times []treaty.Time) (cuts []treaty.Time) {
+	slices.Sort(times)
+	gap := treaty.Time(round(float64((s.j.p.HearingRange/s.air.c + 2) * 1e9)))
+	s.span, s.parts = 0, 1
+	for i := 1; i < len(times); i++ {
+		if d := times[i] - times[i-1]; d > gap {
+			cuts = append(cuts, times[i])
+			s.parts++
+		} else {
+			s.span += float64(d) / 1e9
+		}
+	}
+	s.span = max(10, s.span)
+	return cuts
+}
+
 // clockBias is the 1-sigma offset of a nation's clocks by where their time comes from, seconds.
 func clockBias(t treaty.TimeSource) float64 {
 	switch t {
@@ -187,136 +210,4 @@ func clockBias(t treaty.TimeSource) float64 {
 		return 0.5
 	}
 	return 0.05
-}
-
-// airOf is the prior of the air from the sensors' own weather: the mean over nations of each nation's median, so that
-// neither one nation's many sensors nor one broken thermometer decides.
-func (j *Judge) airOf(ev []Evidence, keep func(treaty.Nation) bool) air {
-	temps := map[treaty.Nation][]float64{}
-	east := map[treaty.Nation][]float64{}
-	north := map[treaty.Nation][]float64{}
-	still := false // weather without a wind: a calm, or a thermometer alone
-	for i := range ev {
-		d := ev[i].Detection
-		if d.Status == nil || !keep(ev[i].Nation) || !j.usable(d) {
-			continue
-		}
-		n := ev[i].Nation
-		if d.Status.HaveTemp {
-			temps[n] = append(temps[n], float64(d.Status.TempMC)/1000)
-		}
-		if d.Status.HaveTemp && d.Status.WindFrom == nil && d.Status.WindMmS == 0 {
-			still = true
-		}
-		if w := d.Status.WindFrom; w != nil {
-			sa, ca := sincos(float64(w.Urad) / 1e6)
-			v := float64(d.Status.WindMmS) / 1000
-			east[n] = append(east[n], mul(-v, sa))
-			north[n] = append(north[n], mul(-v, ca))
-		}
-	}
-	a := air{speedSigma: j.p.SpeedSigma, windSigma: j.p.WindSigma}
-	t, ok := medianOfMedians(temps)
-	if ok {
-		a.speedSigma = j.p.MetSpeedSigma
-	} else {
-		t = j.p.Temperature
-		a.speedSigma = math.Sqrt(sq(j.p.SpeedSigma) + sq(0.02)) // 12 degrees either way
-	}
-	a.c = float64(331.3 * math.Sqrt(1+t/273.15))
-	e, okE := medianOfMedians(east)
-	n, okN := medianOfMedians(north)
-	switch {
-	case okE && okN:
-		a.wind, a.windSigma = [2]float64{e, n}, j.p.MetWindSigma
-	case still:
-		a.windSigma = j.p.StillWindSigma
-	}
-	return a
-}
-
-func medianOfMedians(m map[treaty.Nation][]float64) (float64, bool) {
-	var meds []float64
-	for _, v := range m { // sorted below
-		meds = append(meds, median(v))
-	}
-	return median(meds), len(meds) > 0
-}
-
-// median sorts v; of an even number it is the lower of the middle two. 0 of none.
-func median(v []float64) float64 {
-	if len(v) == 0 {
-		return 0
-	}
-	slices.Sort(v)
-	return v[(len(v)-1)/2]
-}
-
-// cluster is a set of sensors of one spacing, which one grid covers.
-type cluster struct {
-	sensors []int
-	reach   float64 // the longest reach of its sensors
-}
-
-// clusters groups sensors by their own spacing (the distance to the third neighbour), so that a dense city array and
-// a thin line of stations in one window each get a grid of their own scale.
-func (s *scene) clusters() []cluster {
-	n := len(s.sensors)
-	near := make([]float64, n)
-	for i := range s.sensors {
-		d := make([]float64, 0, n)
-		for k := range s.sensors {
-			if k != i {
-				v := s.sensors[i].at.sub(s.sensors[k].at)
-				d = append(d, norm3(v[0], v[1], v[2]))
-			}
-		}
-		slices.Sort(d)
-		if len(d) > 0 {
-			near[i] = max(50, d[min(2, len(d)-1)])
-		}
-	}
-	group := make([]int, n)
-	for i := range group {
-		group[i] = -1
-	}
-	var out []cluster
-	for i := range s.sensors {
-		if group[i] >= 0 {
-			continue
-		}
-		g := len(out)
-		c := cluster{sensors: []int{i}}
-		group[i] = g
-		for q := 0; q < len(c.sensors); q++ {
-			a := c.sensors[q]
-			for b := range s.sensors {
-				if group[b] >= 0 {
-					continue
-				}
-				v := s.sensors[a].at.sub(s.sensors[b].at)
-				if norm3(v[0], v[1], v[2]) <= float64(5*min(near[a], near[b])) {
-					group[b] = g
-					c.sensors = append(c.sensors, b)
-				}
-			}
-		}
-		slices.Sort(c.sensors)
-		sp := make([]float64, 0, len(c.sensors))
-		for _, i := range c.sensors {
-			sp = append(sp, near[i])
-		}
-		reach := float64(5 * median(sp))
-		for _, i := range c.sensors {
-			sn := &s.sensors[i]
-			sn.reach = min(s.j.p.HearingRange, max(1000, reach))
-			if sn.stated > 0 {
-				sn.reach = min(sn.stated, max(1000, reach))
-			}
-			sn.lambda = min(20, max(1.0/600, (float64(sn.count)+0.5)/s.span))
-			c.reach = max(c.reach, sn.reach)
-		}
-		out = append(out, c)
-	}
-	return out
 }

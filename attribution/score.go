@@ -30,7 +30,7 @@ func (s *scene) score(c *cluster, f *fit) float64 {
 			pd := 0.9 / (1 + sq(sq(r/float64(loud*sn.reach))))
 			if k := used[i]; k >= 0 {
 				z := f.res[k] / f.sig[k]
-				v := log(pd) - log(float64(sn.lambda*f.sig[k]*2.5066282746310002)) - sq(z)/2
+				v := log(pd) - log(float64(sn.lambda*f.sig[k]*2.5066282746310002)) - float64(sq(z)/2)
 				plus[sn.nation] += max(v, -2)
 			} else if r <= sn.reach {
 				minus[sn.nation] += log(1 - pd)

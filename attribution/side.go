@@ -216,8 +216,8 @@ func control(spots []spot) treaty.PartyOdds {
 			sum[k] += mul(spots[i].weight, spots[i].odds[k])
 		}
 	}
-	a := treaty.PPMOf(sum[0])
-	b := min(treaty.PPMOf(sum[1]), treaty.Certain-a)
+	a := ppm(sum[0])
+	b := min(ppm(sum[1]), treaty.Certain-a)
 	n := treaty.Certain - a - b
 	if sum[2] == 0 { // rounding must not invent a third side
 		b, n = treaty.Certain-a, 0

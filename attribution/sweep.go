@@ -96,11 +96,28 @@ const blockCells = 2
 // inside the cell: arrivals vote for every origin time that their tolerance allows.
 func (g *grid) sweep(need int, free []bool, impact bool) []candidate {
 	s, c := g.s, g.c
+	// What can vote, packed: per sensor the times and the parts of the tolerance that do not depend on the cell.
+	type voter struct {
+		x, y, reach2 float64
+		t, h         []float64
+	}
 	t0, t1 := math.Inf(1), math.Inf(-1)
+	var vs []voter
 	for _, i := range c.sensors {
-		for _, p := range s.sensors[i].picks {
-			t0, t1 = min(t0, s.picks[p].t), max(t1, s.picks[p].t)
+		sn := &s.sensors[i]
+		v := voter{x: sn.at[0], y: sn.at[1], reach2: sq(sn.reach)}
+		for _, p := range sn.picks {
+			if k := &s.picks[p]; free[p] && k.impact == impact {
+				v.t, v.h = append(v.t, k.t), append(v.h, mul(g.tolA, k.sigma))
+				t0, t1 = min(t0, k.t), max(t1, k.t)
+			}
 		}
+		if len(v.t) > 0 {
+			vs = append(vs, v)
+		}
+	}
+	if len(vs) < need {
+		return nil
 	}
 	if t1 < t0 {
 		return nil
@@ -108,6 +125,7 @@ func (g *grid) sweep(need int, free []bool, impact bool) []candidate {
 	g.width = max(g.half/s.air.c+float64(3*g.sigma), (t1-t0)/(1<<17))
 	g.width /= 2
 	width := g.width
+	inv := 1 / width
 	t0 -= float64(1.2*c.reach)/s.air.c + 1
 	bins := int((t1-t0)/width) + 3
 	votes := make([]int16, bins+2)
@@ -117,29 +135,21 @@ func (g *grid) sweep(need int, free []bool, impact bool) []candidate {
 		x, y := g.centre(cell)
 		n := 0
 		first, last := bins, -1
-		for _, i := range c.sensors {
-			sn := &s.sensors[i]
-			if len(sn.picks) == 0 {
-				continue
-			}
-			dx, dy := sn.at[0]-x, sn.at[1]-y
+		for i := range vs {
+			v := &vs[i]
+			dx, dy := v.x-x, v.y-y
 			r2 := sq(dx) + sq(dy)
-			if r2 > sq(sn.reach) {
+			if r2 > v.reach2 {
 				continue
 			}
 			r := math.Sqrt(r2)
 			n++
-			tt := r / s.air.c
+			shift := r/s.air.c + t0
 			base := g.tolerance(0, r)
 			open := -1 // last bin this sensor has voted for: it has one vote a bin
-			for _, p := range sn.picks {
-				k := &s.picks[p]
-				if k.impact != impact || !free[p] {
-					continue
-				}
-				h := base + mul(g.tolA, k.sigma)
-				b := k.t - tt - t0
-				lo, hi := int((b-h)/width), int((b+h)/width)
+			for k, t := range v.t {
+				b, h := t-shift, base+v.h[k]
+				lo, hi := int(float64((b-h)*inv)), int(float64((b+h)*inv))
 				lo, hi = max(lo, open+1, 0), min(hi, bins-1)
 				if lo > hi {
 					continue
@@ -153,7 +163,7 @@ func (g *grid) sweep(need int, free []bool, impact bool) []candidate {
 		if last < 0 {
 			continue
 		}
-		if n < minArrivals {
+		if n < need {
 			clear(votes[first : last+2])
 			continue
 		}

@@ -32,7 +32,7 @@ func accordCommand() *ucli.Command {
 				Flags: []ucli.Flag{
 					text("dir", ".", "`FOLDER` to write to"), text("name", "A made-up line", "the accord's `NAME`"),
 					text("origin", "line.example/1", "the ledger's `NAME` for observers, without the EXERCISE"),
-					&ucli.BoolFlag{Name: "real", Usage: "not an exercise: only REAL detections count"},
+					&ucli.BoolFlag{Name: "real", Usage: "not an exercise: only REAL detections count"}, jsonFlag(),
 				},
 			},
 			{
@@ -90,8 +90,11 @@ func accordInit(c *ucli.Context) error {
 			return err
 		}
 	}
+	if c.Bool("json") {
+		return printJSON(c, map[string]string{"template": filepath.Join(dir, "accord-template.yaml"), "line": filepath.Join(dir, "line.geojson")})
+	}
 	say(c, "%s\n%s\n", filepath.Join(dir, "accord-template.yaml"), filepath.Join(dir, "line.geojson"))
-	note(c, "Edit both, gather the nations' cards, then: truceline accord draft --template %s CARD...\n", filepath.Join(dir, "accord-template.yaml"))
+	hint(c, "Edit both, gather the nations' cards, then: truceline accord draft --template %s CARD...\n", filepath.Join(dir, "accord-template.yaml"))
 	return nil
 }
 
@@ -122,7 +125,7 @@ func accordCard(c *ucli.Context) error {
 		return printJSON(c, map[string]any{"nation": nation, "file": file, "fingerprint": oneLine(card.Fingerprint())})
 	}
 	say(c, "%s\n%s\n", file, indent("  ", card.Fingerprint()))
-	note(c, "Send the card to the drafter and read these groups to each other.\n")
+	hint(c, "Send the card to the drafter and read these groups to each other.\n")
 	return nil
 }
 
@@ -174,7 +177,7 @@ func accordDraft(c *ucli.Context) error {
 		return printJSON(c, map[string]any{"accord": d, "file": c.String("out"), "nations": len(a.Members), "quorum": treaty.Quorum(len(a.Members))})
 	}
 	say(c, "%s: %d nations, quorum %d\n%s\n", c.String("out"), len(a.Members), treaty.Quorum(len(a.Members)), indent("  ", d.Fingerprint()))
-	note(c, "The cards, for comparing with their senders by voice:\n")
+	hint(c, "The cards, for comparing with their senders by voice:\n")
 	columns(c.App.ErrWriter, prints)
 	return nil
 }

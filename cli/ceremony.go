@@ -112,7 +112,7 @@ func compared(c *ucli.Context, a *treaty.Accord) error {
 	case !isFile || !term.IsTerminal(int(in.Fd())):
 		return usagef("compare the fingerprint with the other nations by voice (truceline accord show), then give it: --fingerprint \"all 16 groups\"")
 	}
-	note(c, "%s\n\n%s\n\n%s\n\nHave you compared all of it with the other nations, by voice? Type yes: ",
+	hint(c, "%s\n\n%s\n\n%s\n\nHave you compared all of it with the other nations, by voice? Type yes: ",
 		printable(a.Name), indent("  ", d.Fingerprint()), indent("  ", d.Spoken()))
 	line, err := bufio.NewReader(io.LimitReader(in, 64)).ReadString('\n')
 	if err != nil || strings.TrimSpace(line) != "yes" {
@@ -230,7 +230,7 @@ func accordVerify(c *ucli.Context) error {
 			exerciseMark(net.Accord.Exercise), indent("  ", net.Digest.Fingerprint()))
 	default:
 		say(c, "%s: accord %s, signed by %d of %d nations; missing: %s\n", file, printable(net.Accord.Name), net.N-len(missing), net.N, join(missing))
-		note(c, "Ask those for their signature files, then: truceline accord merge --out %s FILE...\n", file)
+		hint(c, "Ask those for their signature files, then: truceline accord merge --out %s FILE...\n", file)
 	}
 	if len(missing) > 0 {
 		return errAnswerIsNo

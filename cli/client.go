@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"time"
 
@@ -93,7 +94,7 @@ func (c *client) get(ctx context.Context, path string, limit int) ([]byte, error
 	return c.do(ctx, http.MethodGet, path, "", nil, limit)
 }
 
-// read reads a JSON answer into v and returns it as it came.
+// read reads a JSON answer into v.
 func (c *client) read(ctx context.Context, path string, v any) error {
 	b, err := c.get(ctx, path, maxAnswer)
 	if err != nil {
@@ -115,7 +116,11 @@ func (c *client) send(ctx context.Context, path string, body, v any) error {
 	return c.decode(b, path, v)
 }
 
+// unset is a ledger time before there is any: treaty.Time writes 1970, which it does not read.
+var unset = regexp.MustCompile(`"ledger_time": *"1970-01-01T00:00:00Z",`)
+
 func (c *client) decode(b []byte, path string, v any) error {
+	b = unset.ReplaceAll(b, nil)
 	if err := json.Unmarshal(b, v); err != nil {
 		return unreachable(fmt.Errorf("%s%s does not answer as a Truceline node of this version does: %w", c.base.Host, path, err))
 	}

@@ -3,7 +3,6 @@ package cli
 import (
 	"fmt"
 	"math"
-	"os"
 	"time"
 
 	ucli "github.com/urfave/cli/v2"
@@ -57,15 +56,9 @@ func runDemo(c *ucli.Context) error {
 
 // scenarioOf reads --scenario and --seed.
 func scenarioOf(c *ucli.Context) (*feed.Scenario, error) {
-	name := c.String("scenario")
-	b, err := scenarios.Get(name)
+	b, err := scenarioBytes(c.String("scenario"))
 	if err != nil {
-		if _, missing := os.Stat(name); missing != nil {
-			return nil, refused(err)
-		}
-		if b, err = readFile(name, maxScenario); err != nil {
-			return nil, err
-		}
+		return nil, err
 	}
 	s, err := feed.Parse(b)
 	if err != nil {
@@ -147,7 +140,7 @@ func (v *nightView) watch() testnet.Watch {
 const tableRows = 14
 
 func (v *nightView) live(now treaty.Time, done, total int64, cases []testnet.Case, verdicts []testnet.Sighting) {
-	bar := Bar{Label: "night " + now.Std().Format(time.TimeOnly), Done: done, Total: total, Unit: "s"}
+	bar := Bar{Label: "night", Done: max(0, done), Total: total, Unit: "s", Note: "it is " + now.Std().Format(time.TimeOnly)}
 	for ; v.lines < len(verdicts); v.lines++ {
 		if !v.d.Live() {
 			v.d.Line("%s", verdictLine(verdicts[v.lines]))
@@ -171,14 +164,15 @@ func caseRow(d *Display, k testnet.Case) []string {
 	verdict, clause := d.Paint(Dim, "open"), ""
 	if r := k.Verdict; r != nil {
 		at, place, class, clause = r.Time, r.Position, r.Class, string(r.Clause)
-		verdict = d.Paint(outcomeColour(r.Outcome), outcomeWords(r))
+		verdict = d.Paint(caseColour(r.Outcome), outcomeWords(r))
 	}
 	return []string{
 		at.Std().Format(time.TimeOnly), k.ID.Short(), class.String(), fmt.Sprintf("%d nations", len(k.Attested)), verdict, clause, placeWords(place),
 	}
 }
 
-func outcomeColour(f treaty.Finding) Colour {
+// caseColour is for a table of many: a breach stands out.
+func caseColour(f treaty.Finding) Colour {
 	switch f {
 	case treaty.Breach:
 		return Bad
@@ -209,4 +203,3 @@ func verdictLine(s testnet.Sighting) string {
 	}
 	return line + fmt.Sprintf(", %s, %s, %d nations agree", v.Class, placeWords(v.Position), len(v.Attesters))
 }
-

@@ -84,7 +84,7 @@ func keysNew(c *ucli.Context) error {
 	if err := showKeys(c, nation, dir, public); err != nil || c.Bool("json") {
 		return err
 	}
-	note(c, "Keep a sealed copy where you keep seals of state, and never start a second node with it.\n"+
+	hint(c, "Keep a sealed copy where you keep seals of state, and never start a second node with it.\n"+
 		"Next: truceline accord card --nation %s --name NAME --keys %s\n", nation, dir)
 	return nil
 }

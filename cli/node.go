@@ -27,7 +27,7 @@ func nodeCommand() *ucli.Command {
 					&ucli.StringSliceFlag{Name: "listen", Usage: "libp2p multi`ADDRESS`; may be repeated (default: TCP and QUIC on port 4701)"},
 					&ucli.StringSliceFlag{Name: "peer", Usage: "another nation's address, as `CODE=MULTIADDRESS`; may be repeated"},
 					text("observe", "127.0.0.1:8701", "`ADDRESS` of the public API"), text("operator", "127.0.0.1:8702", "`ADDRESS` of the operator's listener"),
-					&ucli.BoolFlag{Name: "review", Usage: "attest nothing before the duty officer approves"},
+					&ucli.BoolFlag{Name: "review", Usage: "attest nothing before the duty officer approves"}, jsonFlag(),
 				},
 			},
 			{
@@ -110,8 +110,11 @@ func nodeInit(c *ucli.Context) error {
 	if err := writeNew(filepath.Join(dir, nodeFileName), append(f.Encode(), '\n'), 0o600); err != nil {
 		return err
 	}
+	if c.Bool("json") {
+		return printJSON(c, map[string]any{"file": filepath.Join(dir, nodeFileName), "nation": nation, "accord": net.Digest})
+	}
 	say(c, "%s\n", filepath.Join(dir, nodeFileName))
-	note(c, "Node of %s under accord %s%s. Read the file through, then: truceline node run --dir %s\n", nation, net.Digest.Short(), exerciseMark(net.Accord.Exercise), dir)
+	hint(c, "Node of %s under accord %s%s. Read the file through, then: truceline node run --dir %s\n", nation, net.Digest.Short(), exerciseMark(net.Accord.Exercise), dir)
 	return nil
 }
 

@@ -11,6 +11,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"syscall"
 
 	ucli "github.com/urfave/cli/v2"
@@ -124,7 +125,11 @@ func lockAll(log *slog.Logger, node, keys, data string) (unlock func(), err erro
 	if err := os.MkdirAll(data, 0o700); err != nil {
 		return nil, fmt.Errorf("make the data folder: %w", err)
 	}
-	for _, d := range []string{node, keys, data} {
+	dirs := []string{node, keys, data}
+	for i, d := range dirs {
+		if slices.ContainsFunc(dirs[:i], func(o string) bool { return sameDir(o, d) }) {
+			continue // one folder for two purposes: locked already
+		}
 		l, err := durable.LockDir(d)
 		switch {
 		case d == keys && (errors.Is(err, syscall.EROFS) || errors.Is(err, fs.ErrPermission)):
@@ -140,6 +145,12 @@ func lockAll(log *slog.Logger, node, keys, data string) (unlock func(), err erro
 		}
 	}
 	return unlock, nil
+}
+
+func sameDir(a, b string) bool {
+	x, errX := os.Stat(a)
+	y, errY := os.Stat(b)
+	return errX == nil && errY == nil && os.SameFile(x, y)
 }
 
 // nodeConfig turns node.yaml, the founding document and the keys into the node's configuration, or says why not.

@@ -30,8 +30,8 @@ func say(c *ucli.Context, format string, args ...any) {
 	fmt.Fprintf(c.App.Writer, format, args...)
 }
 
-// note is for people beside the answer.
-func note(c *ucli.Context, format string, args ...any) {
+// hint is for people beside the answer.
+func hint(c *ucli.Context, format string, args ...any) {
 	fmt.Fprintf(c.App.ErrWriter, format, args...)
 }
 

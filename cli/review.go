@@ -41,7 +41,7 @@ func reviewList(c *ucli.Context) error {
 			{"  waits since", it.Since.String()},
 		})
 	}
-	note(c, "truceline node review approve|change|decline INCIDENT\n")
+	hint(c, "truceline node review approve|change|decline INCIDENT\n")
 	return nil
 }
 

@@ -154,7 +154,7 @@ func verdictShow(c *ucli.Context) error {
 		rows = append(rows, []string{"superseded by", v.SupersededBy.String()})
 	}
 	columns(c.App.Writer, rows)
-	note(c, "This is what the node says. To check it: truceline verdict export %s --from %s\n", id, c.String("from"))
+	hint(c, "This is what the node says. To check it: truceline verdict export %s --from %s\n", id, c.String("from"))
 	return nil
 }
 
@@ -253,7 +253,7 @@ func verdictExport(c *ucli.Context) error {
 	for _, f := range files {
 		say(c, "%s\n", f)
 	}
-	note(c, "Verified against the policy that the same node gave. Compare policy.txt with the founding document's\n"+
+	hint(c, "Verified against the policy that the same node gave. Compare policy.txt with the founding document's\n"+
 		"(truceline accord policy) or another node's; then: truceline verdict verify %s\n", strings.Join(files, " "))
 	return nil
 }

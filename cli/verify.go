@@ -74,7 +74,7 @@ func Verify(entry, proof, policy []byte, ownPolicy bool) (*Verified, error) {
 type policyFile struct {
 	origin    string
 	log       string // vkey
-	witnesses [][2]string
+	witnesses []*torchwood.CosignatureVerifier
 }
 
 // readPolicy picks apart a policy that treaty.VerifyEntry has accepted.
@@ -89,7 +89,11 @@ func readPolicy(b []byte) (*policyFile, error) {
 		case len(f) >= 2 && f[0] == "log":
 			return nil, fmt.Errorf("%w: policy: more than one log", treaty.ErrMalformed)
 		case len(f) >= 3 && f[0] == "witness":
-			p.witnesses = append(p.witnesses, [2]string{f[1], f[2]})
+			v, err := torchwood.NewCosignatureVerifier(f[2])
+			if err != nil {
+				return nil, fmt.Errorf("%w: policy: witness %s: %v", treaty.ErrMalformed, f[1], err)
+			}
+			p.witnesses = append(p.witnesses, v)
 		}
 	}
 	if p.log == "" || len(p.witnesses) == 0 {
@@ -124,9 +128,8 @@ func (p *policyFile) exactly(b []byte, accord treaty.Hash, epoch uint32) error {
 	fmt.Fprintf(&w, "log %s\n", p.log)
 	ids := make([]string, n)
 	for i, x := range p.witnesses {
-		nation, _, _ := strings.Cut(x[1], ".")
-		ids[i] = nation
-		fmt.Fprintf(&w, "witness %s %s\n", nation, x[1])
+		ids[i], _, _ = strings.Cut(x.Name(), ".")
+		fmt.Fprintf(&w, "witness %s %s\n", ids[i], x) // the key as it is written, not as it was
 	}
 	fmt.Fprintf(&w, "group guarantors %d %s\nquorum guarantors\n", q, strings.Join(ids, " "))
 	if rest == w.String() {
@@ -170,7 +173,7 @@ func signers(proof []byte, p *policyFile) (int, error) {
 	}
 	for _, t := range texts {
 		if _, err := base64.StdEncoding.Strict().DecodeString(t); err != nil {
-			return 0, fmt.Errorf("%w: the proof is not written as nodes write it: base64 %.12q...", treaty.ErrMalformed, t)
+			return 0, fmt.Errorf("%w: the proof is not written as nodes write it: the base64 text that begins %.12q", treaty.ErrMalformed, t)
 		}
 	}
 	var known []note.Verifier
@@ -180,11 +183,7 @@ func signers(proof []byte, p *policyFile) (int, error) {
 	}
 	known = append(known, log)
 	for _, w := range p.witnesses {
-		v, err := torchwood.NewCosignatureVerifier(w[1])
-		if err != nil {
-			return 0, fmt.Errorf("%w: policy: witness %s: %v", treaty.ErrMalformed, w[0], err)
-		}
-		known = append(known, v)
+		known = append(known, w)
 	}
 	n, err := note.Open([]byte(checkpoint), note.VerifierList(known...))
 	if err != nil {

@@ -54,6 +54,9 @@ type Config struct {
 	CatchUp time.Duration
 	// Stagger lies between the ranks of proposers of one incident; 0 is 250 ms.
 	Stagger time.Duration
+	// KeepEntries is how much of the order's log below the certified point is kept for peers that are a little behind; who
+	// is further behind gets a snapshot: the certificate, and the ledger from any peer. 0 is 10,000.
+	KeepEntries uint64
 	// Review queues assessments for the duty officer instead of attesting automatically.
 	Review bool
 	// Sources are the sensors' inputs beside POST /v1/detections on the operator's listener.
@@ -75,6 +78,9 @@ func (c Config) withDefaults() Config {
 	set(&c.Inclusion, 20*time.Second)
 	set(&c.CatchUp, 3*time.Second)
 	set(&c.Stagger, 250*time.Millisecond)
+	if c.KeepEntries == 0 {
+		c.KeepEntries = 10_000
+	}
 	if c.FS == nil {
 		c.FS = vfs.Default
 	}

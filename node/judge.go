@@ -102,7 +102,7 @@ func (p *pipeline) complete(ctx context.Context) {
 			}
 		}
 		p.through = next
-		p.dirty = true
+		p.moved = true
 	}
 	p.forget(final)
 }
@@ -163,17 +163,19 @@ func (p *pipeline) forget(final treaty.Time) {
 // throughTime is the end of the last window that is completely revealed here.
 func (p *pipeline) throughTime() treaty.Time { return p.through.End(p.cfg.Net.Accord.Policy.Window()) }
 
-// associate finds the events in the evidence, when it has changed.
+// associate finds the events in the evidence, once for each window that was completed, if anything has changed.
 func (p *pipeline) associate() {
-	if !p.dirty || time.Since(p.judgedAt) < judgeEvery {
+	if !p.moved || time.Since(p.judgedAt) < judgeEvery {
 		return
 	}
-	p.dirty = false
-	p.fresh = true
-	ev := p.evidence.all()
-	p.events = p.cfg.Judge.Associate(ev)
-	p.judgedAt = time.Now()
-	p.cfg.Metrics.events.Set(float64(len(p.events)))
+	p.moved = false
+	if p.dirty {
+		p.dirty = false
+		p.fresh = true
+		p.judgedAt = time.Now()
+		p.events = p.cfg.Judge.Associate(p.evidence.all())
+		p.cfg.Metrics.events.Set(float64(len(p.events)))
+	}
 	live := map[treaty.Ref]bool{}
 	for _, e := range p.events {
 		key := eventKey(e)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"slices"
 	"sync"
 	"time"
 
@@ -234,13 +235,9 @@ func (n *Node) repeat(ctx context.Context) error {
 	}
 }
 
-// keepEntries is how much of the order's log below the certified point is kept for peers that are a little behind;
-// who is further behind gets a snapshot: the certificate, and the ledger from any peer.
-const keepEntries = 10_000
-
 func (n *Node) compact() {
-	if floor := min(n.floor(), n.group.AppliedIndex()); floor > keepEntries {
-		if err := n.logs.CompactTo(floor - keepEntries); err != nil {
+	if floor := min(n.floor(), n.group.AppliedIndex()); floor > n.cfg.KeepEntries {
+		if err := n.logs.CompactTo(floor - n.cfg.KeepEntries); err != nil {
 			n.fail(fmt.Errorf("compact the order's log: %w", err))
 		}
 	}
@@ -290,10 +287,19 @@ func (n *Node) WaitFinal(ctx context.Context, id treaty.Hash) error {
 		return nil
 	case <-ctx.Done():
 		n.finalMu.Lock()
-		delete(n.finalWait, id)
+		// Others may wait for the same record: only this one goes.
+		if w.done = slices.DeleteFunc(w.done, func(d chan struct{}) bool { return d == done }); len(w.done) == 0 && n.finalWait[id] == w {
+			delete(n.finalWait, id)
+		}
 		n.finalMu.Unlock()
 		return fmt.Errorf("wait for %s to become final: %w", id.Short(), ctx.Err())
 	}
+}
+
+// IsFinal says whether the ledger entry with this id is FINAL here.
+func (n *Node) IsFinal(id treaty.Hash) bool {
+	i, _, ok := n.ledger.Find(id)
+	return ok && i < n.ledger.CosignedSize()
 }
 
 // placed notes where the order has put records that somebody waits for.

@@ -99,6 +99,15 @@ func addr(l net.Listener) string {
 // Observer is the handler of the public API, for tests without sockets.
 func (n *Node) Observer() http.Handler { return n.observer.Handler() }
 
+// Operator is the handler of the operator's listener, for tests without sockets.
+func (n *Node) Operator() (http.Handler, error) {
+	push, err := n.intake.Handler(PushSource)
+	if err != nil {
+		return nil, err
+	}
+	return n.operatorServer(push).Handler, nil
+}
+
 func (n *Node) operatorServer(push http.Handler) *http.Server {
 	m := http.NewServeMux()
 	m.Handle("POST /v1/detections", push)

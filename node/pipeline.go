@@ -37,6 +37,7 @@ type pipeline struct {
 	evidence *window                       // what attribution sees
 	events   []attribution.Event           // what it found, by time
 	dirty    bool                          // evidence has changed since
+	moved    bool                          // through has moved on since events were last looked for
 	owed     bool                          // an event waits to be proposed, or an incident to be answered
 	fresh    bool                          // events were found anew since incidents were last looked at again
 	judgedAt time.Time                     // real time of the last association
@@ -112,7 +113,7 @@ const (
 	giveUpAfter  = 5 * time.Second        // before a window goes on without it: it then comes as late evidence
 	judgeEvery   = 40 * time.Millisecond  // associations are at least this far apart
 	maxOrphans   = 256
-	keepEvidence = 4 * time.Minute // ledger time; sound needs 45 s for 15 km
+	keepEvidence = 150 * time.Second // ledger time; sound needs 45 s for 15 km, and a window another 6 s to be revealed
 )
 
 func newPipeline(cfg pipelineConfig, sealer *seal.Sealer) *pipeline {
@@ -213,7 +214,7 @@ func (p *pipeline) run(ctx context.Context) error {
 // sleep is the real time until something may be due without any input.
 func (p *pipeline) sleep() time.Duration {
 	d := p.cfg.Until(p.sealer.Next(p.cfg.Clock()))
-	if p.dirty || p.owed || len(p.byDigest) > 0 {
+	if p.moved || p.owed || len(p.byDigest) > 0 {
 		d = min(d, judgeEvery)
 	}
 	return min(max(d, time.Millisecond), time.Second)

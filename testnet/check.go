@@ -395,3 +395,6 @@ func HTTPChain(ctx context.Context, c *Client) (Chain, error) {
 		Prove: func(_ uint64, id treaty.Hash) (entry, proof []byte, err error) { return c.Evidence(ctx, id) },
 	}, nil
 }
+
+// noBytes is a ledger with nothing final.
+func noBytes() iter.Seq2[[]byte, error] { return func(func([]byte, error) bool) {} }

@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"slices"
 	"time"
 
 	"truceline/sensorio"
@@ -101,14 +100,15 @@ func Demo(ctx context.Context, c DemoConfig) (_ *Report, err error) {
 			err = errors.Join(err, e)
 		}
 	}()
-	n := &Night{Net: t, Clients: l.clients, Clock: clock, Scenario: c.Scenario, Watch: c.Watch}
-	if err := n.join(ctx, began); err != nil {
+	n := &Session{Net: t, Clients: l.clients, Clock: clock, Watch: c.Watch}
+	if err := n.Join(ctx); err != nil {
 		return nil, errors.Join(err, context.Cause(ctx))
 	}
+	c.Watch.say("the network decides: every nation's first record is FINAL at every nation, %s after the start", time.Since(began).Round(10*time.Millisecond))
 	for _, k := range l.clients {
 		c.Watch.say("%s  http://%s", k.Nation, k.Observe)
 	}
-	report, err := n.Run(ctx)
+	report, err := n.Scenario(ctx, c.Scenario)
 	if err != nil {
 		return report, errors.Join(err, context.Cause(ctx))
 	}
@@ -129,184 +129,4 @@ func demoDir(dir string) (string, func() error, error) {
 		return "", nil, fmt.Errorf("demo: make a temporary folder: %w", err)
 	}
 	return dir, func() error { return os.RemoveAll(dir) }, nil
-}
-
-// Night plays a scenario into a running testnet and compares.
-type Night struct {
-	Net      *Testnet
-	Clients  []*Client
-	Clock    *sensorio.Clock
-	Scenario *feed.Scenario
-	Watch    Watch
-	// Down says that a nation's node is down on purpose; may be nil.
-	Down func(treaty.Nation) bool
-}
-
-// joinWithin is how long a network may take to begin: n nodes that start on two cores.
-func joinWithin(n int) time.Duration { return 30*time.Second + time.Duration(n)*3*time.Second }
-
-func (n *Night) join(ctx context.Context, began time.Time) error {
-	ctx, cancel := context.WithTimeout(ctx, joinWithin(len(n.Clients)))
-	defer cancel()
-	total := 2 * len(n.Clients)
-	err := takePart(ctx, n.Clients, "takes part", func(done int) { n.Watch.step("starting", done+1, total, "steps", "") })
-	if err != nil {
-		return err
-	}
-	n.Watch.say("the network decides: every nation's first record is FINAL at every nation, %s after the start", time.Since(began).Round(10*time.Millisecond))
-	return nil
-}
-
-// lead is real time between making a night up and its begin.
-const lead = time.Second
-
-// Run plays the night from the clock's next moment on, waits until the network has judged all of it, verifies every
-// verdict, and reports.
-func (n *Night) Run(ctx context.Context) (*Report, error) {
-	s := *n.Scenario
-	s.Start = n.Clock.At(time.Now().Add(lead)).Std().Truncate(time.Second).Add(time.Second)
-	night, err := s.Play(n.Net.Net.Nations())
-	if err != nil {
-		return nil, err
-	}
-	play := Playback(night.Feed)
-	n.Watch.say("the night has %d events, reported by %d detections of %d nations' sensors; the sensor clock runs %g times as fast as real time",
-		len(night.Truth), play.total(), len(play), n.Clock.Speed())
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	f := Follow(n.Net.Net, n.Clients, n.Clock.Now, nil)
-	followed := make(chan struct{})
-	go func() { defer close(followed); f.Run(ctx) }()
-	start, until := treaty.TimeOf(s.Start), night.Ends.Add(settle)
-	live := func() {
-		if n.Watch.Live != nil {
-			now := n.Clock.Now()
-			n.Watch.Live(now, int64(min(now, until)-start)/1e9, int64(until-start)/1e9, f.Cases(), f.Verdicts())
-		}
-	}
-	played := make(chan error, 1)
-	go func() { played <- Play(ctx, play, n.Clients, n.Clock, n.Down) }()
-	if err := n.wait(ctx, f, until, played, live); err != nil {
-		return nil, err
-	}
-	r, err := n.report(ctx, night, f)
-	cancel()
-	<-followed
-	return r, err
-}
-
-// settle is how long after the last report the network is given before anybody asks whether it is done: the sound of the
-// last event needs 45 s for 15 km.
-const settle = 50 * time.Second
-
-// wait returns when the night is over and no incident is open, or when its deadline has passed too.
-func (n *Night) wait(ctx context.Context, f *Follower, until treaty.Time, played chan error, live func()) error {
-	policy := n.Net.Net.Accord.Policy
-	late := until.Add(policy.Deadline() + 2*policy.Heartbeat())
-	const giveUp = 30 * time.Second // real time beyond the deadline, for a machine that is behind
-	var lateSince time.Time
-	done := false
-	for {
-		select {
-		case err := <-played:
-			if err != nil {
-				return err
-			}
-			done, played = true, nil
-		case <-time.After(200 * time.Millisecond):
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-		live()
-		now := n.Clock.Now()
-		if !done || now < until {
-			continue
-		}
-		if f.Open() == 0 && n.ledgerTime(ctx) >= until {
-			return nil
-		}
-		if now > late {
-			if lateSince.IsZero() {
-				lateSince = time.Now()
-			}
-			if time.Since(lateSince) > giveUp {
-				n.Watch.say("gave up waiting: %d incidents are still open after their deadline", f.Open())
-				return nil
-			}
-		}
-	}
-}
-
-// ledgerTime is the newest final ledger time that any node shows.
-func (n *Night) ledgerTime(ctx context.Context) treaty.Time {
-	var t treaty.Time
-	for _, c := range n.Clients {
-		if v, err := c.Network(ctx); err == nil {
-			t = max(t, v.Node.LedgerTime)
-			break
-		}
-	}
-	return t
-}
-
-// report compares, verifies and inspects.
-func (n *Night) report(ctx context.Context, night *feed.Night, f *Follower) (*Report, error) {
-	up := slices.DeleteFunc(slices.Clone(n.Clients), func(c *Client) bool { return n.Down != nil && n.Down(c.Nation) })
-	verdicts, err := everyVerdict(ctx, up, f)
-	if err != nil {
-		return nil, err
-	}
-	r := &Report{
-		Scenario: n.Scenario.Name, Seed: n.Scenario.Seed, Speed: n.Clock.Speed(), Nations: n.Net.Net.N, Faulty: n.Net.Net.F,
-		Quorum: n.Net.Net.Q, Events: len(night.Truth),
-	}
-	r.Proofs = Prove(ctx, n.Net, up, verdicts, func(done int) {
-		n.Watch.step("verifying verdicts offline", done, len(verdicts), "verdicts", "")
-	})
-	var judged []feed.Judged
-	for _, s := range Standing(verdicts) {
-		judged = append(judged, feed.JudgedOf(s.ID.Short(), s.Verdict, s.Final))
-	}
-	r.Table = feed.Score(night.Truth, judged)
-	r.measure()
-	n.Watch.step("comparing the ledgers of all nations", 0, 1, "comparisons", "")
-	r.Violations = Inspect(ctx, n.Net, up)
-	return r, nil
-}
-
-// everyVerdict is what the follower saw, and anything that a node lists beside it.
-func everyVerdict(ctx context.Context, clients []*Client, f *Follower) ([]Sighting, error) {
-	all := f.Verdicts()
-	have := map[treaty.Hash]bool{}
-	for _, s := range all {
-		have[s.ID] = true
-	}
-	var failed error
-	for _, c := range clients {
-		list, err := c.Verdicts(ctx)
-		if err != nil {
-			failed = errors.Join(failed, err)
-			continue
-		}
-		for _, v := range list {
-			if !have[v.ID] {
-				have[v.ID] = true
-				all = append(all, Sighting{VerdictView: v, From: c.Nation})
-			}
-		}
-	}
-	return all, failed
-}
-
-// Inspect checks the ledgers of running nodes against each other, over their observers' listeners.
-func Inspect(ctx context.Context, t *Testnet, clients []*Client) []string {
-	in := Inspection{Net: t.Net}
-	for _, c := range clients {
-		ch, err := HTTPChain(ctx, c)
-		if err != nil {
-			return []string{fmt.Sprintf("%s cannot be inspected: %v", c.Nation, err)}
-		}
-		in.Chains = append(in.Chains, ch)
-	}
-	return Check(in)
 }

@@ -9,6 +9,7 @@ import (
 
 	"filippo.io/torchwood"
 
+	"truceline/consensus/tally"
 	"truceline/node/observe"
 	"truceline/treaty"
 )
@@ -52,7 +53,8 @@ type Follower struct {
 	order    []treaty.Hash
 	cases    map[treaty.Hash]*Case
 	opened   []treaty.Hash
-	read     uint64 // ledger entries read
+	tally    *tally.State // over the entries read, signatures not checked: it tells which incidents wait for a verdict
+	read     uint64       // ledger entries read
 }
 
 // streamsOpen bounds how many nodes are listened to: any one of them is enough, and the first to show a verdict counts.
@@ -65,7 +67,7 @@ func Follow(net *treaty.Network, clients []*Client, now func() treaty.Time, chan
 	}
 	return &Follower{
 		net: net, clients: clients, now: now, changed: changed,
-		verdicts: map[treaty.Hash]*Sighting{}, cases: map[treaty.Hash]*Case{},
+		verdicts: map[treaty.Hash]*Sighting{}, cases: map[treaty.Hash]*Case{}, tally: tally.New(net),
 	}
 }
 
@@ -157,8 +159,13 @@ func (f *Follower) entry(e []byte) bool {
 		return true
 	}
 	r, err := treaty.ParseRecord(e)
+	if err != nil {
+		return false
+	}
+	if got := f.tally.Apply(r); !got.Taken || got.Rejected != "" {
+		return false // a proposal on an event that had one already, for instance
+	}
 	switch {
-	case err != nil:
 	case r.Incident != nil:
 		f.cases[r.ID] = &Case{ID: r.ID, Seen: f.now(), Incident: *r.Incident, Proposer: r.Nation}
 		f.opened = append(f.opened, r.ID)
@@ -195,15 +202,12 @@ func (f *Follower) Verdicts() []Sighting {
 	return out
 }
 
-// Open is how many incidents have no verdict yet.
-func (f *Follower) Open() int {
-	n := 0
-	for _, c := range f.Cases() {
-		if c.Verdict == nil {
-			n++
-		}
-	}
-	return n
+// Open is how many incidents wait for their first verdict, in the FINAL ledger as far as it was read, and that ledger's
+// time.
+func (f *Follower) Open() (incidents int, ledger treaty.Time) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return len(f.tally.Incidents()), f.tally.LedgerTime()
 }
 
 // Standing are the verdicts that nothing supersedes, and when each event's first verdict was FINAL.

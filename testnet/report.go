@@ -6,16 +6,13 @@ import (
 	"time"
 
 	"truceline/testnet/feed"
+	"truceline/treaty"
 )
 
 // Report is what a played night came to.
 type Report struct {
 	Scenario string        `json:"scenario"`
 	Seed     uint64        `json:"seed"`
-	Speed    float64       `json:"speed"`
-	Nations  int           `json:"nations"`
-	Faulty   int           `json:"may_lie"`
-	Quorum   int           `json:"quorum"`
 	Took     time.Duration `json:"took_ns"`
 	Events   int           `json:"events"`
 
@@ -26,8 +23,25 @@ type Report struct {
 	Final  Spread `json:"event_to_final"`
 	Beyond Spread `json:"beyond_the_sound"`
 
-	Proofs     Proven   `json:"proofs"`
+	Outcome
+}
+
+// Outcome is what must hold of any run, whatever was played.
+type Outcome struct {
+	Speed   float64         `json:"speed"`
+	Nations int             `json:"nations"`
+	Faulty  int             `json:"may_lie"`
+	Quorum  int             `json:"quorum"`
+	Down    []treaty.Nation `json:"down,omitempty"` // nodes that were down at the end
+
+	Proofs Proven `json:"proofs"`
+	// Violations are what Check found.
 	Violations []string `json:"violations,omitempty"`
+}
+
+// Sound says that every verdict verified and that all nations hold one ledger.
+func (o *Outcome) Sound() bool {
+	return o.Proofs.Verified == o.Proofs.Verdicts && len(o.Violations) == 0
 }
 
 // Spread is a distribution of durations.
@@ -59,5 +73,5 @@ func (r *Report) measure() {
 
 // OK says that nobody was shown what is not so: no wrong verdict, none that does not verify, no two ledgers.
 func (r *Report) OK() bool {
-	return r.Table.OK() && r.Proofs.Verified == r.Proofs.Verdicts && len(r.Violations) == 0
+	return r.Table.OK() && r.Sound()
 }

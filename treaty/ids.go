@@ -113,5 +113,5 @@ func PPMOf(p float64) PPM {
 	if p >= 1 {
 		return Certain
 	}
-	return PPM(p*float64(Certain) + 0.5)
+	return PPM(float64(p*float64(Certain)) + 0.5) // the conversion keeps every CPU from fusing the two
 }

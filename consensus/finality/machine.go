@@ -71,6 +71,7 @@ type Machine struct {
 	proposed bool      // we have proposed in this round
 	votes    map[voteKey]map[treaty.Nation]Vote
 	wishes   map[treaty.Nation]Wish          // highest of each nation at this height
+	opening  []Wish                          // the q wishes that opened this round: kept, or a later wish of one nation takes the proposal's proof away
 	later    map[treaty.Nation]uint64        // highest height each nation was seen at
 	early    map[treaty.Nation][]Message     // messages of the next height, from nations that settled before us
 	suspects map[treaty.Nation]bool          // proposers that let a round pass; cleared by any message of theirs
@@ -129,7 +130,7 @@ func (m *Machine) begin(height uint64) {
 	m.statuses = map[treaty.Nation]treaty.Status{}
 	m.proposal, m.proposed = nil, false
 	m.votes = map[voteKey]map[treaty.Nation]Vote{}
-	m.wishes = map[treaty.Nation]Wish{}
+	m.wishes, m.opening = map[treaty.Nation]Wish{}, nil
 	m.early = map[treaty.Nation][]Message{}
 }
 

@@ -356,17 +356,18 @@ func (m *Machine) onWish(w Wish) {
 		m.wishFor(r)
 		m.deadline = m.now + m.patience(r)
 	}
-	count := 0
-	for _, x := range m.wishes {
-		if x.Round == w.Round {
-			count++
+	var same []Wish
+	for _, n := range m.cfg.Net.Nations() {
+		if x, ok := m.wishes[n]; ok && x.Round == w.Round {
+			same = append(same, x)
 		}
 	}
-	if m.quorum(count) && w.Round > m.round && w.Round >= m.state.Round {
+	if m.quorum(len(same)) && w.Round > m.round && w.Round >= m.state.Round {
 		if w.Round > m.state.Round {
 			m.state.Round = w.Round
 			m.persist()
 		}
+		m.opening = same
 		m.enter(w.Round)
 	}
 }

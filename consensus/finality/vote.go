@@ -17,14 +17,12 @@ func (m *Machine) propose() {
 	p := treaty.Proposal{Height: m.state.Height, Round: m.round}
 	var opened []Wish
 	if m.round > 0 {
-		for _, n := range m.cfg.Net.Nations() {
-			if w, ok := m.wishes[n]; ok && w.Round == m.round {
-				opened = append(opened, w)
-				p.Wishes = append(p.Wishes, w.Raw)
-			}
+		if !m.quorum(len(m.opening)) {
+			return // we came back to this round after a restart, without the wishes that opened it
 		}
-		if !m.quorum(len(opened)) {
-			return
+		opened = m.opening
+		for _, w := range opened {
+			p.Wishes = append(p.Wishes, w.Raw)
 		}
 	}
 	if high := highest(opened); high != nil {
@@ -147,7 +145,8 @@ func (m *Machine) collect(k voteKey) *treaty.Certificate {
 	return nil
 }
 
-// keepSizes is how many certified sizes cosignatures are collected for at once: nations settle at different times.
+// keepSizes is how many cosignatures are kept of one nation, and how many certified roots: nations settle at different
+// times.
 const keepSizes = 64
 
 // onCosignature collects cosignatures of certified checkpoints. One for a size this node has not certified yet is
@@ -161,15 +160,34 @@ func (m *Machine) onCosignature(c *treaty.Cosignature) {
 		return
 	}
 	byNation := m.cosigs[c.Size]
+	if byNation[c.Nation] == nil {
+		m.makeRoom(c.Nation)
+		byNation = m.cosigs[c.Size]
+	}
 	if byNation == nil {
-		if len(m.cosigs) >= 2*keepSizes {
-			delete(m.cosigs, oldest(m.cosigs))
-		}
 		byNation = map[treaty.Nation]*treaty.Cosignature{}
 		m.cosigs[c.Size] = byNation
 	}
 	byNation[c.Nation] = c
 	m.tryCosigned(c.Size)
+}
+
+// makeRoom drops a nation's oldest cosignature when it has too many: its own only, or one nation that makes up sizes
+// could keep everybody else's from ever adding up.
+func (m *Machine) makeRoom(n treaty.Nation) {
+	held := map[uint64]bool{}
+	for size, byNation := range m.cosigs {
+		if byNation[n] != nil {
+			held[size] = true
+		}
+	}
+	if len(held) < keepSizes {
+		return
+	}
+	size := oldest(held)
+	if delete(m.cosigs[size], n); len(m.cosigs[size]) == 0 {
+		delete(m.cosigs, size)
+	}
 }
 
 // Late takes note of a cosignature, unchecked, that this node has no use for.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -292,7 +293,7 @@ func TestIndexAfterCrash(t *testing.T) {
 	w.night()
 	want := w.ask("GET", "/v1/verdicts").Body.String()
 	for seed := range 3 {
-		dead := w.fs.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: 50 * seed})
+		dead := w.fs.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: 50 * seed, RNG: rand.New(rand.NewPCG(1, uint64(seed)))})
 		again := &world{t: t, f: w.f, fs: dead, now: w.now}
 		again.open()
 		again.catchUp()

@@ -1,0 +1,186 @@
+package sim
+
+import (
+	"bytes"
+	"context"
+	"net/http"
+	"net/http/httptest"
+	"time"
+
+	"truceline/node"
+	"truceline/sensorio"
+	"truceline/sensorio/ndjson"
+	"truceline/testnet/feed"
+	"truceline/treaty"
+)
+
+// up is the node of a seat that has power, nil otherwise. Any goroutine may ask.
+func (s *seat) up() *node.Node {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.dark || s.node == nil {
+		return nil
+	}
+	return s.node
+}
+
+// acknowledge remembers a record that a node with power has acknowledged.
+func (w *World) acknowledge(s *seat, n *node.Node, id treaty.Hash) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.dark || s.node != n {
+		return false // nobody has heard of it
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.acked = append(w.acked, id)
+	return true
+}
+
+// Submit makes a remark at a nation that is up; it must become FINAL in the end. It returns its id.
+func (w *World) Submit(i int, text string) treaty.Hash {
+	w.t.Helper()
+	s := w.seats[i]
+	n := s.up()
+	if n == nil {
+		return treaty.Hash{}
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	r, err := n.Submit(ctx, &treaty.Remark{Text: text})
+	if err != nil {
+		if s.up() == n {
+			w.t.Errorf("submit at %s: %v", s.nation, err)
+		}
+		return treaty.Hash{}
+	}
+	if !w.acknowledge(s, n, r.ID) {
+		return treaty.Hash{}
+	}
+	return r.ID
+}
+
+// SubmitFinal makes a remark and waits until the nation calls it FINAL; it returns how long that took.
+func (w *World) SubmitFinal(i int, text string, limit time.Duration) time.Duration {
+	w.t.Helper()
+	s := w.seats[i]
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
+	began := time.Now()
+	n := s.up()
+	r, err := n.SubmitFinal(ctx, &treaty.Remark{Text: text})
+	if err != nil {
+		w.dump()
+		w.t.Fatalf("%s: %v", s.nation, err)
+	}
+	w.acknowledge(s, n, r.ID)
+	return time.Since(began)
+}
+
+// Chatter submits a remark at a random nation that is up, about every d, until the returned function is called.
+func (w *World) Chatter(d time.Duration) (stop func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	rng := w.fork()
+	w.running.Go(func() {
+		for k := 0; sleep(ctx, time.Duration(rng.Int64N(int64(2*d)))); k++ {
+			i := rng.IntN(len(w.seats))
+			s := w.seats[i]
+			n := s.up()
+			if n == nil {
+				continue
+			}
+			ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+			if r, err := n.Submit(ctx, &treaty.Remark{Text: "chatter"}); err == nil {
+				w.acknowledge(s, n, r.ID)
+			}
+			cancel()
+		}
+	})
+	return func() { cancel(); w.running.Wait() }
+}
+
+// sleep waits and says whether to go on.
+func sleep(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-t.C:
+		return true
+	}
+}
+
+// Play begins the night of the scenario in a second from now. Each nation's sensors post to its node's operator
+// listener, and again every second until the node has them on its disk; nations that are mute have none.
+func (w *World) Play(mute ...int) *feed.Night {
+	w.t.Helper()
+	s := *w.Scenario
+	s.Start = time.Now().Add(time.Second)
+	night, err := s.Play(w.Net.Nations())
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	for _, seat := range w.seats {
+		items := night.Feed[seat.nation]
+		for _, m := range mute {
+			if m == seat.i {
+				items = nil
+			}
+		}
+		w.running.Go(func() { w.sensors(seat, items) })
+	}
+	return night
+}
+
+// sensors plays one nation's reports.
+func (w *World) sensors(s *seat, items []feed.Timed) {
+	for len(items) > 0 {
+		time.Sleep(items[0].At.Sub(treaty.TimeOf(time.Now())))
+		now := treaty.TimeOf(time.Now())
+		n := 0
+		var body bytes.Buffer
+		for n < len(items) && n < 200 && items[n].At <= now {
+			line, err := ndjson.Encode(&items[n].Detection)
+			if err != nil {
+				w.t.Errorf("sensors of %s: %v", s.nation, err)
+				return
+			}
+			body.Write(append(line, '\n'))
+			n++
+		}
+		items = items[n:]
+		for tries := 0; !w.post(s, body.Bytes()); tries++ {
+			if tries == 600 {
+				w.t.Errorf("sensors of %s: their node has not taken them in for ten minutes", s.nation)
+				return
+			}
+			time.Sleep(time.Second)
+		}
+	}
+}
+
+// post hands lines over and says whether they are kept.
+func (w *World) post(s *seat, body []byte) bool {
+	n := s.up()
+	if n == nil {
+		return false
+	}
+	h, err := n.Operator()
+	if err != nil {
+		w.t.Errorf("%s: %v", s.nation, err)
+		return true
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	req := httptest.NewRequestWithContext(ctx, http.MethodPost, "/v1/detections", bytes.NewReader(body))
+	req.Header.Set("Content-Type", sensorio.MediaNDJSON)
+	rec := httptest.NewRecorder()
+	h.ServeHTTP(rec, req)
+	if rec.Code != http.StatusOK {
+		w.note("sensors of %s: %d %s", s.nation, rec.Code, bytes.TrimSpace(rec.Body.Bytes()))
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return rec.Code == http.StatusOK && !s.dark && s.node == n
+}
