@@ -17,6 +17,8 @@ import (
 // commands is the program's list of commands: adding one is one line.
 func commands() []*ucli.Command {
 	return []*ucli.Command{
+		demoCommand(),
+		testnetCommand(),
 		keysCommand(),
 		accordCommand(),
 		nodeCommand(),

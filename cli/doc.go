@@ -1,6 +1,7 @@
 // Package cli is the program truceline as a person or a script meets it: commands that fill Config structs, call the
 // rooms below, and show what came back.
 //
+//	demo, testnet  whole networks on one machine, to see or to try things on (package testnet)
 //	keys, accord   the ceremony that founds a network, from files alone
 //	node           one nation's node: its folder, its life, its duty officer's decisions
 //	verdict        what is FINAL, from any node; and its proof, checked from three files with no node at all

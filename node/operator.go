@@ -20,7 +20,8 @@ import (
 
 func (n *Node) openObservers() (err error) {
 	n.observer, err = observe.New(observe.Config{
-		Net: n.cfg.Net, Ledger: n.ledger, DB: n.db, Network: n.Network, Gatherer: n.cfg.Registry, Log: n.log,
+		Net: n.cfg.Net, Ledger: n.ledger, DB: n.db, Network: n.Network, Gatherer: n.cfg.Registry,
+		Registerer: n.cfg.Registry, Log: n.log,
 	})
 	if err != nil {
 		return err

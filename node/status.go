@@ -20,6 +20,8 @@ type Status struct {
 	Review  int                          `json:"review_waiting"`
 	Term    uint64                       `json:"order_term"`
 	Index   uint64                       `json:"order_index"`
+	First   uint64                       `json:"order_first"`    // oldest entry of the order that is kept
+	Open    int                          `json:"open_incidents"` // that are being decided
 }
 
 // Status is this node's.
@@ -28,6 +30,14 @@ func (n *Node) Status() Status {
 		Network: n.Network(), Peers: n.mesh.Status(), Sensors: n.intake.Stats(), Refused: n.group.Refused(),
 		Term: n.group.Term(), Index: n.group.LastIndex(),
 	}
+	s.First, _ = n.logs.FirstIndex() // it cannot fail
+	n.ledger.With(func(live ledger.Machine, _ uint64) {
+		for _, v := range live.(tallyMachine).Incidents() {
+			if v.Open() {
+				s.Open++
+			}
+		}
+	})
 	for _, err := range n.store.Reviews() {
 		if err != nil {
 			break

@@ -50,6 +50,7 @@ func (n *Session) soon() treaty.Time {
 // Scenario plays a made-up night from now on, waits until the network has judged all of it, verifies every verdict, and
 // reports. The testnet must have been founded on the scenario's land.
 func (n *Session) Scenario(ctx context.Context, s *feed.Scenario) (*Report, error) {
+	began := time.Now()
 	now := *s
 	now.Start = n.soon().Std()
 	night, err := now.Play(n.Net.Net.Nations())
@@ -71,6 +72,7 @@ func (n *Session) Scenario(ctx context.Context, s *feed.Scenario) (*Report, erro
 	r.Table = feed.Score(night.Truth, judged)
 	r.measure()
 	r.Outcome = n.outcome(ctx, verdicts)
+	r.Took = time.Since(began).Round(time.Millisecond)
 	return r, nil
 }
 

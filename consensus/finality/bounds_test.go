@@ -20,7 +20,7 @@ func TestFloodIsBounded(t *testing.T) {
 		m := s.m
 		m.Advance(0)
 		step := func(msg Message) { m.Step(w.now, msg) }
-		for i := range uint64(3000) {
+		for i := range uint64(1000) {
 			for _, from := range w.nodes[1 : 1+flooders] {
 				k := from.nation
 				c := point(int(i%50)+1, i%2 == 0)

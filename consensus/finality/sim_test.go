@@ -11,7 +11,7 @@ import (
 	"truceline/treaty/treatytest"
 )
 
-var seeds = flag.Uint64("seeds", 8, "how many seeds TestSimulation draws")
+var seeds = flag.Uint64("seeds", 6, "how many seeds TestSimulation draws")
 
 // simNode is one nation in the simulator: the real machine, a disk that keeps what was persisted, a ledger that is a
 // prefix of what everybody will apply.

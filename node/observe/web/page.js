@@ -46,7 +46,7 @@ const REASONS = {
 const partyName = (code) => (state.network?.parties.find((p) => p.code === code) || { name: code }).name;
 const memberName = (code) => (state.network?.members?.find((m) => m.nation === code) || { name: code }).name;
 const clauseText = (id) => state.network?.clauses.find((c) => c.id === id)?.text;
-const clock = (t) => t.replace("T", " ").replace(/(\.\d)?\d*Z$/, "$1 UTC");
+const clock = (t) => t.replace("T", " ").replace(/(\.\d)\d*Z$/, "$1Z").replace("Z", " UTC");
 const degrees = (p) => `${(p.lat_e7 / 1e7).toFixed(5)}, ${(p.lon_e7 / 1e7).toFixed(5)}`;
 const words = (s) => s.toLowerCase().replaceAll("_", " ");
 const percent = (ppm) => (ppm >= 999_950 && ppm < 1e6 ? "over 99.9" : (ppm / 1e4).toFixed(1)) + " %";
@@ -198,7 +198,7 @@ function drawDetail() {
   if (x.amends) box.append(el("p", {}, "It supersedes an earlier verdict: ", verdictLink(x.amends)));
   box.append(el("div", { class: "pair" },
     el("div", {}, el("span", { class: "quiet" }, "Likelihood"), el("strong", {}, v.likelihood), percent(x.likelihood_ppm), meter),
-    el("div", {}, el("span", { class: "quiet" }, "Confidence in the grounds"), el("strong", {}, x.confidence), `stays the same without any ${x.resilience} of the nations it rests on`)));
+    el("div", {}, el("span", { class: "quiet" }, "Confidence in the grounds"), el("strong", {}, x.confidence), x.outcome === "INCONCLUSIVE" ? "" : `stays the same without any ${x.resilience} of the nations it rests on`)));
   if (x.clause) box.append(el("h3", {}, `Clause ${x.clause}`), el("blockquote", {}, clauseText(x.clause) || "not in the accord this node runs under"));
   if (x.reasons?.length) box.append(el("h3", {}, "Why"), el("ul", {}, ...x.reasons.map((r) => el("li", {}, REASONS[r] || words(r)))));
   box.append(el("h3", {}, `Agree (${x.attesters?.length || 0} of ${state.network?.n ?? "?"}, ${state.network?.quorum ?? "?"} needed)`), nationList(x.attesters),
