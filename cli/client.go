@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"net/url"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"time"
 
@@ -116,11 +115,7 @@ func (c *client) send(ctx context.Context, path string, body, v any) error {
 	return c.decode(b, path, v)
 }
 
-// unset is a ledger time before there is any: treaty.Time writes 1970, which it does not read.
-var unset = regexp.MustCompile(`"ledger_time": *"1970-01-01T00:00:00Z",`)
-
 func (c *client) decode(b []byte, path string, v any) error {
-	b = unset.ReplaceAll(b, nil)
 	if err := json.Unmarshal(b, v); err != nil {
 		return unreachable(fmt.Errorf("%s%s does not answer as a Truceline node of this version does: %w", c.base.Host, path, err))
 	}

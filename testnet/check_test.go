@@ -63,7 +63,7 @@ func judged(t testing.TB, n, attest int) *book {
 	for _, k := range ks[:attest] {
 		b.add(t, k, &treaty.Attestation{Incident: inc.ID, Assessment: treaty.Assessment{
 			Finding: treaty.NoBreach, Class: treaty.ClassThunder, Time: b.now, Position: at, Likelihood: 990_000,
-			Covariance: treaty.Covariance{EE: 1e6, NN: 1e6}, Confidence: treaty.ConfidenceHigh,
+			Covariance: treaty.Covariance{EE: 1e6, NN: 1e6}, Confidence: treaty.ConfidenceHigh, Control: treaty.PartyOdds{Neither: treaty.Certain},
 			Contributors: slices.Clone(ks), Modalities: []treaty.Modality{treaty.ModalityAcoustic}, Resilience: 1,
 			Reasons: []treaty.Reason{}, Cites: cites, Method: "by hand",
 		}})

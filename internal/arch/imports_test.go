@@ -62,7 +62,7 @@ func judgeFloors(room string, test bool, target string) string {
 // Would catch the first import that makes two rooms one: layers that import each other can no longer be checked apart.
 func TestFloors(t *testing.T) {
 	for _, s := range sources(t) {
-		if s.room == "." || s.room == depwarm {
+		if s.room == "." {
 			continue
 		}
 		if floorOf(s.room) < 0 {
@@ -79,9 +79,6 @@ func TestFloors(t *testing.T) {
 		}
 	}
 }
-
-// depwarm keeps the requirements in go.mod while rooms are being built; it is deleted when they are.
-const depwarm = "internal/depwarm"
 
 // only says where a library may be imported. Tests may import any.
 var only = []struct {
@@ -118,7 +115,7 @@ var only = []struct {
 // Would catch a library that spreads: each is known to one or two rooms, so that it can be judged and replaced there.
 func TestLibraries(t *testing.T) {
 	for _, s := range sources(t) {
-		if s.test || s.room == depwarm {
+		if s.test {
 			continue
 		}
 		for _, i := range s.imports {

@@ -109,7 +109,7 @@ type NodeView struct {
 	FinalSize     uint64        `json:"final_size"`
 	CosignedSize  uint64        `json:"cosigned_size"`
 	TentativeSize uint64        `json:"tentative_size"`
-	LedgerTime    treaty.Time   `json:"ledger_time"`
+	LedgerTime    treaty.Time   `json:"ledger_time,omitzero"`
 	Waiting       int           `json:"records_waiting"`
 	Uptime        time.Duration `json:"uptime_ns"`
 	// Margin is how many more nations may fail before nothing becomes final: connected, this node included, less q.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"net/http"
 	"net/http/httptest"
+	"sync"
 	"time"
 
 	"truceline/node"
@@ -81,7 +82,8 @@ func (w *World) SubmitFinal(i int, text string, limit time.Duration) time.Durati
 func (w *World) Chatter(d time.Duration) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	rng := w.fork()
-	w.running.Go(func() {
+	var done sync.WaitGroup
+	done.Go(func() {
 		for k := 0; sleep(ctx, time.Duration(rng.Int64N(int64(2*d)))); k++ {
 			i := rng.IntN(len(w.seats))
 			s := w.seats[i]
@@ -96,7 +98,7 @@ func (w *World) Chatter(d time.Duration) (stop func()) {
 			cancel()
 		}
 	})
-	return func() { cancel(); w.running.Wait() }
+	return func() { cancel(); done.Wait() }
 }
 
 // sleep waits and says whether to go on.
@@ -128,7 +130,7 @@ func (w *World) Play(mute ...int) *feed.Night {
 				items = nil
 			}
 		}
-		w.running.Go(func() { w.sensors(seat, items) })
+		w.playing.Go(func() { w.sensors(seat, items) })
 	}
 	return night
 }

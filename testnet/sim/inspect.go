@@ -93,7 +93,7 @@ func (w *World) get(i int, path string) (int, []byte) {
 // End heals everything, starts who is down, waits until all have caught up, stops all, and checks what is on the disks.
 func (w *World) End() {
 	w.t.Helper()
-	w.running.Wait()
+	w.playing.Wait()
 	w.Heal()
 	w.StartAll()
 	w.Settle(5 * time.Minute)

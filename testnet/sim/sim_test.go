@@ -48,7 +48,7 @@ func TestQuietNight(t *testing.T) {
 // judge waits until a night is over and everything is decided, and holds the verdicts against what happened.
 func (w *World) judge(night *feed.Night) {
 	w.t.Helper()
-	w.running.Wait()
+	w.playing.Wait()
 	time.Sleep(night.Ends.Sub(treaty.TimeOf(time.Now())) + 60*time.Second)
 	w.Settle(3 * time.Minute)
 	for i, s := range w.seats {

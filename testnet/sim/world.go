@@ -51,7 +51,7 @@ type World struct {
 	keys     map[treaty.Nation]treatytest.Keys
 	seats    []*seat
 	log      *journal
-	running  sync.WaitGroup // players and submitters
+	playing  sync.WaitGroup // sensors
 
 	mu    sync.Mutex
 	acked []treaty.Hash // what some node has acknowledged while it had power
