@@ -24,6 +24,7 @@ func commands() []*ucli.Command {
 		nodeCommand(),
 		verdictCommand(),
 		sensorCommand(),
+		benchCommand(),
 		versionCommand(),
 	}
 }

@@ -195,7 +195,11 @@ func (m *Machine) resend() {
 		m.sayAll(Say{Cosignature: m.mine})
 	}
 	if m.deadline == 0 {
-		if m.mine == nil || m.mine.Size <= m.cosigned {
+		switch {
+		case m.passed() && m.pending == nil: // the answer to our last question may have been lost
+			s := treaty.Status{Height: m.state.Height, Frontier: m.cfg.View.Frontier(), Certified: m.certified()}
+			m.sayAll(Say{Status: &s})
+		case m.mine == nil || m.mine.Size <= m.cosigned:
 			m.resendAt = 0 // nothing to do and nothing owed
 		}
 		return
@@ -260,15 +264,23 @@ func (m *Machine) onLater(from treaty.Nation, height uint64) {
 		return
 	}
 	m.later[from] = height
+	if m.passed() {
+		m.report(from)
+		if m.resendAt == 0 {
+			m.resendAt = m.now + m.cfg.Timeout/2
+		}
+	}
+}
+
+// passed says whether f+1 nations, so an honest one, are at least two heights beyond ours.
+func (m *Machine) passed() bool {
 	ahead := 0
 	for _, h := range m.later {
 		if h > m.state.Height+1 {
 			ahead++
 		}
 	}
-	if ahead > m.cfg.Net.F {
-		m.report(from)
-	}
+	return ahead > m.cfg.Net.F
 }
 
 // onProposal keeps this round's proposal if it comes from the proposer and carries its justification.

@@ -4,6 +4,7 @@
 package bench
 
 import (
+	"cmp"
 	"context"
 	"crypto/ed25519"
 	"fmt"
@@ -28,12 +29,16 @@ type Config struct {
 	Nations []int
 	// InFlight are the numbers of records under way at once.
 	InFlight []int
-	// Duration is how long each point is measured, after a warm-up of a quarter of it.
+	// Duration is how long each point is measured.
 	Duration time.Duration
 	// RecordBytes is the size of one signed record.
 	RecordBytes int
-	Dir         string // an empty folder on the disk to measure; "" is a temporary one
-	Log         *slog.Logger
+	Dir         string // a folder on the disk to measure; "" is the one for temporary files
+	// Warm is how long each point runs before it counts; 0: a quarter of Duration.
+	Warm time.Duration
+	// Starting is called before each network is founded; may be nil.
+	Starting func(nations int)
+	Log      *slog.Logger
 }
 
 // Point is one measurement. Latencies are from submission to FINAL.
@@ -62,6 +67,9 @@ func us(d time.Duration) float64 { return float64(d) / 1e3 }
 // Run measures every point and calls each as it is done.
 func Run(ctx context.Context, cfg Config, each func(Point)) error {
 	for _, n := range cfg.Nations {
+		if cfg.Starting != nil {
+			cfg.Starting(n)
+		}
 		if err := runNations(ctx, cfg, n, each); err != nil {
 			return fmt.Errorf("n=%d: %w", n, err)
 		}
@@ -79,9 +87,15 @@ func runNations(ctx context.Context, cfg Config, n int, each func(Point)) (err e
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	nodes, wait, err := start(ctx, cfg, net, keys, dir)
-	defer func() { cancel(); wait() }()
+	ctx, cancel := context.WithCancelCause(ctx)
+	nodes, wait, err := start(ctx, cfg, net, keys, dir, cancel)
+	defer func() {
+		if why := context.Cause(ctx); err != nil && why != nil {
+			err = why // a node that stopped says more than whoever waited for it
+		}
+		cancel(nil)
+		wait()
+	}()
 	if err != nil {
 		return err
 	}
@@ -138,7 +152,7 @@ func measure(ctx context.Context, cfg Config, nodes []*node.Node, c int) (Point,
 			}
 		})
 	}
-	sleep(ctx, cfg.Duration/4)
+	sleep(ctx, cmp.Or(cfg.Warm, cfg.Duration/4))
 	height := nodes[0].Network().Node.Height
 	cpu, begin := cpuTime(), time.Now()
 	counting.Store(true)
@@ -190,7 +204,18 @@ func Roster(n int) (*treaty.Network, map[treaty.Nation]node.Keys, error) {
 		Clauses: []treaty.Clause{{ID: "1", Text: "No fire.", Act: treaty.ActFire, Classes: []treaty.EventClass{treaty.ClassShot}, From: now}},
 		Policy:  treaty.DefaultPolicy(),
 	}
-	keys := map[treaty.Nation]node.Keys{}
+	members, keys, err := members(n)
+	if err != nil {
+		return nil, nil, err
+	}
+	a.Members = members
+	net, err := treaty.NewNetwork(a)
+	return net, keys, err
+}
+
+// members are n made-up nations with fresh keys.
+func members(n int) (out []treaty.Member, keys map[treaty.Nation]node.Keys, err error) {
+	keys = map[treaty.Nation]node.Keys{}
 	for i := range n {
 		k := treaty.Nation([]byte{'X', 'A' + byte(i/26), 'A' + byte(i%26)})
 		var priv [3]ed25519.PrivateKey
@@ -203,15 +228,14 @@ func Roster(n int) (*treaty.Network, map[treaty.Nation]node.Keys, error) {
 			priv[r] = p
 			m.Keys = append(m.Keys, treaty.Key{Role: treaty.KeyRole(r + 1), Kind: treaty.KindEd25519, Public: pub})
 		}
-		a.Members = append(a.Members, m)
+		out = append(out, m)
 		keys[k] = node.Keys{Treaty: priv[0], Cosign: priv[1], Node: priv[2]}
 	}
-	net, err := treaty.NewNetwork(a)
-	return net, keys, err
+	return out, keys, nil
 }
 
-// start runs all nodes; wait returns when they have ended.
-func start(ctx context.Context, cfg Config, tn *treaty.Network, keys map[treaty.Nation]node.Keys, dir string) (nodes []*node.Node, wait func(), err error) {
+// start runs all nodes; wait returns when they have ended. A node that stops by itself ends the run.
+func start(ctx context.Context, cfg Config, tn *treaty.Network, keys map[treaty.Nation]node.Keys, dir string, stop context.CancelCauseFunc) (nodes []*node.Node, wait func(), err error) {
 	var wg sync.WaitGroup
 	wait = wg.Wait
 	peers := map[treaty.Nation][]string{}
@@ -237,7 +261,7 @@ func start(ctx context.Context, cfg Config, tn *treaty.Network, keys map[treaty.
 		nodes = append(nodes, x)
 		wg.Go(func() {
 			if err := x.Run(ctx); err != nil {
-				cfg.Log.Error("a node stopped", slog.Any("error", err))
+				stop(fmt.Errorf("the node of %s stopped: %w", k, err))
 			}
 		})
 	}

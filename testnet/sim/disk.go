@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"path/filepath"
-	"sort"
 	"strings"
 	"sync"
 
@@ -33,7 +32,27 @@ func newDisk(mem *vfs.MemFS, rng *rand.Rand, dark func()) *disk {
 }
 
 // fs is the file system as the node sees it.
-func (d *disk) fs() vfs.FS { return errorfs.Wrap(d.mem, errorfs.InjectorFunc(d.before)) }
+func (d *disk) fs() vfs.FS {
+	return recycling{errorfs.Wrap(d.mem, errorfs.InjectorFunc(d.before)), d}
+}
+
+// recycling is errorfs.FS, which does not see what happens to a file that ReuseForWrite has opened: all of Pebble's log
+// after its first minutes.
+type recycling struct {
+	*errorfs.FS
+	d *disk
+}
+
+func (r recycling) ReuseForWrite(oldname, newname string, c vfs.DiskWriteCategory) (vfs.File, error) {
+	f, err := r.FS.ReuseForWrite(oldname, newname, c)
+	if err != nil {
+		return nil, err
+	}
+	return errorfs.WrapFile(f, errorfs.InjectorFunc(func(op errorfs.Op) error {
+		op.Path = newname
+		return r.d.before(op)
+	})), nil
+}
 
 // before is called before every operation. It never makes one fail: a machine without power does not report errors, and
 // what it does after the cut goes to a disk that nobody will read.
@@ -83,15 +102,6 @@ func (d *disk) kinds() map[string]int {
 	for k, n := range d.count {
 		out[k] = n
 	}
-	return out
-}
-
-func names(m map[string]int) []string {
-	var out []string
-	for k := range m {
-		out = append(out, k)
-	}
-	sort.Strings(out)
 	return out
 }
 

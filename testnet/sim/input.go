@@ -101,6 +101,21 @@ func (w *World) Chatter(d time.Duration) (stop func()) {
 	return func() { cancel(); done.Wait() }
 }
 
+// Junk posts lines that are no detections to every nation that is up, every d: they go to the raw log, synced, and from
+// there to the dead letters, and stop nothing.
+func (w *World) Junk(d time.Duration) (stop func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	var done sync.WaitGroup
+	for _, s := range w.seats {
+		done.Go(func() {
+			for sleep(ctx, d) {
+				w.post(s, []byte("{\"junk\":true}\n"))
+			}
+		})
+	}
+	return func() { cancel(); done.Wait() }
+}
+
 // sleep waits and says whether to go on.
 func sleep(ctx context.Context, d time.Duration) bool {
 	t := time.NewTimer(d)
