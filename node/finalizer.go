@@ -41,6 +41,7 @@ type finalizer struct {
 	behind   *treaty.Certificate // certificate we cannot settle yet; owned by run
 	behindAt time.Time
 	fetching bool
+	ahead    ahead // owned by run
 
 	height       atomic.Uint64
 	round        atomic.Uint64
@@ -175,6 +176,10 @@ func (f *finalizer) run(ctx context.Context) error {
 			return err
 		}
 		effects = nil
+		if ripe := f.ahead.ripe(f.machine.Height(), f.cfg.Net.Nations()); len(ripe) > 0 {
+			effects = f.step(ripe)
+			continue
+		}
 		if f.behind != nil {
 			if err := f.tryBehind(ctx, &effects); err != nil {
 				return err

@@ -28,21 +28,28 @@ func (f *finalizer) receive(ctx context.Context, from treaty.Nation, raw []byte)
 const maxDrain = 256
 
 // take verifies what the inbox holds in one batch and steps it.
-func (f *finalizer) take(first inboxMessage) (effects []finality.Effect) {
+func (f *finalizer) take(first inboxMessage) []finality.Effect {
+	batch := []inboxMessage{first}
+	for len(batch) < maxDrain {
+		select {
+		case msg := <-f.inbox:
+			batch = append(batch, msg)
+			continue
+		default:
+		}
+		break
+	}
+	return f.step(batch)
+}
+
+// step verifies messages in one batch and steps them.
+func (f *finalizer) step(batch []inboxMessage) (effects []finality.Effect) {
 	var opened []*finality.Opened
 	var signed []*treaty.Signed
-	for msg, more := first, true; more; {
+	for _, msg := range batch {
 		if o := f.open(msg, &effects); o != nil {
 			opened = append(opened, o)
 			signed = append(signed, o.Signed)
-		}
-		if len(opened) >= maxDrain {
-			break
-		}
-		select {
-		case msg = <-f.inbox:
-		default:
-			more = false
 		}
 	}
 	for i, err := range f.cfg.Net.VerifyAll(signed) {
@@ -70,6 +77,9 @@ func (f *finalizer) open(m inboxMessage, effects *[]finality.Effect) *finality.O
 	case wireSigned:
 		var o *finality.Opened
 		if o, err = finality.Parse(body); err == nil {
+			if now := f.machine.Height(); o.Height > now+1 {
+				f.ahead.keep(m, o.Height, now)
+			}
 			if !f.machine.Wants(o.Signed.Header.Claims.Issuer, o.Place) {
 				return nil
 			}

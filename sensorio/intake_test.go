@@ -251,7 +251,9 @@ func TestMalformedInputAndPolicy(t *testing.T) {
 		boast := detection(5)
 		boast.Trust = treaty.TrustSensorSigned
 		f, s := &feed{lines: [][]byte{
-			[]byte("{"), {0xff, 0}, []byte(`{"sensor":"x"}`), bytes.Repeat([]byte("x"), ndjson.MaxLine+1), make([]byte, rawlog.MaxRaw+1),
+			[]byte("{"),
+			{0xff, 0},
+			[]byte(`{"sensor":"x"}`), bytes.Repeat([]byte("x"), ndjson.MaxLine+1), make([]byte, rawlog.MaxRaw+1),
 			line(t, future), line(t, real), line(t, stranger), line(t, detection(4)), line(t, detection(4)), line(t, boast),
 		}}, &sealing{}
 		l := openLog(t, vfs.NewMem())

@@ -104,16 +104,6 @@ func (q *queue) take(ctx context.Context) ([]queued, error) {
 	}
 }
 
-// close refuses further messages; those inside can still be taken.
-func (q *queue) close() {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if !q.closed {
-		q.closed = true
-		q.signal()
-	}
-}
-
 // drain closes the queue and returns what is left.
 func (q *queue) drain() []queued {
 	q.mu.Lock()

@@ -23,6 +23,9 @@ type Network struct {
 	members []*Guarantor
 	index   map[Nation]int
 	headers map[Nation]map[ContentType][]byte
+	// What every cosigned checkpoint needs, made once.
+	logKey   ed25519.PrivateKey
+	logKeyID uint32
 }
 
 // Guarantor is a member with its keys ready for use.
@@ -36,6 +39,9 @@ type Guarantor struct {
 	treaty   ed25519.PublicKey
 	expanded *voi.ExpandedPublicKey
 	cosign   *voi.ExpandedPublicKey
+	// cosigner and cosignerID are the C2SP name and key id of its cosignatures.
+	cosigner   string
+	cosignerID uint32
 }
 
 // NewNetwork checks an accord and prepares it.
@@ -66,6 +72,9 @@ func NewNetwork(a *Accord) (*Network, error) {
 			hs[t] = header(t, m.Nation, net.Digest, a.Epoch, g.treaty)
 		}
 		net.headers[m.Nation] = hs
+	}
+	if err := net.prepareObserver(); err != nil {
+		return nil, err
 	}
 	return net, nil
 }

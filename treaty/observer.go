@@ -23,9 +23,25 @@ import (
 
 // LogKey is the network's log key. Every C2SP tool wants one log signature per checkpoint, so there is one key, made
 // from the accord's digest: everybody can compute it and it carries no trust. The nations' cosignatures do.
-func (n *Network) LogKey() ed25519.PrivateKey {
+func (n *Network) LogKey() ed25519.PrivateKey { return n.logKey }
+
+// prepareObserver makes what cosigned checkpoints need of the accord, once: keys and key ids cost more than a checkpoint.
+func (n *Network) prepareObserver() error {
 	seed := HashOf(append([]byte("truceline/log-key/v1\n"), n.Digest[:]...))
-	return ed25519.NewKeyFromSeed(seed[:])
+	n.logKey = ed25519.NewKeyFromSeed(seed[:])
+	log, err := note.NewVerifier(n.LogVerifierKey())
+	if err != nil {
+		return fmt.Errorf("%w: accord: log key: %v", ErrMalformed, err)
+	}
+	n.logKeyID = log.KeyHash()
+	for _, g := range n.members {
+		v, err := torchwood.NewCosignatureVerifierFromKey(n.CosignerName(g.Nation), g.Cosign)
+		if err != nil {
+			return fmt.Errorf("%w: accord: cosign key of %s: %v", ErrMalformed, g.Nation, err)
+		}
+		g.cosigner, g.cosignerID = v.Name(), v.KeyHash()
+	}
+	return nil
 }
 
 // CosignerName is the C2SP name of a nation's cosign key: lower-case nation, then the origin.
@@ -136,11 +152,7 @@ func (n *Network) CheckpointNote(cosigs []*Cosignature) ([]byte, error) {
 		raw := append(binary.BigEndian.AppendUint32(nil, keyID), sig...)
 		fmt.Fprintf(&b, "\u2014 %s %s\n", name, base64.StdEncoding.EncodeToString(raw))
 	}
-	log, err := note.NewVerifier(n.LogVerifierKey())
-	if err != nil {
-		return nil, err
-	}
-	line(n.Accord.Origin, log.KeyHash(), ed25519.Sign(n.LogKey(), []byte(text)))
+	line(n.Accord.Origin, n.logKeyID, ed25519.Sign(n.logKey, []byte(text)))
 	count := 0
 	for i, c := range cosigs {
 		if c.Size != first.Size || c.Root != first.Root || i > 0 && cosigs[i-1].Nation == c.Nation {
@@ -150,11 +162,7 @@ func (n *Network) CheckpointNote(cosigs []*Cosignature) ([]byte, error) {
 		if !ok {
 			return nil, fmt.Errorf("%w: %s", ErrUnknownNation, c.Nation)
 		}
-		v, err := torchwood.NewCosignatureVerifierFromKey(n.CosignerName(c.Nation), g.Cosign)
-		if err != nil {
-			return nil, err
-		}
-		line(v.Name(), v.KeyHash(), append(binary.BigEndian.AppendUint64(nil, c.Unix), c.Sig...))
+		line(g.cosigner, g.cosignerID, append(binary.BigEndian.AppendUint64(nil, c.Unix), c.Sig...))
 		count++
 	}
 	if count < n.Q {

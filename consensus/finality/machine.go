@@ -83,6 +83,9 @@ type Machine struct {
 	roots    map[uint64]treaty.Hash                           // certified roots by size, the latest few
 	heard    map[treaty.Nation]uint64                         // size of each nation's latest cosignature that we did not need
 
+	turns   []treaty.Nation // proposers of height turnsOf, in order: asked for several times with every message
+	turnsOf uint64
+
 	now time.Duration
 	out []Effect
 }
@@ -159,6 +162,14 @@ func (m *Machine) Deadline() (time.Duration, bool) {
 // Proposer is who proposes in a round: a permutation of the roster keyed by accord and height, independent of the
 // Raft leader, so that everybody's turn comes and nobody can choose when.
 func (m *Machine) Proposer(height, round uint64) treaty.Nation {
+	if height != m.turnsOf || m.turns == nil {
+		m.turns, m.turnsOf = m.permutation(height), height
+	}
+	return m.turns[round%uint64(len(m.turns))]
+}
+
+// permutation is the order of proposers at a height.
+func (m *Machine) permutation(height uint64) []treaty.Nation {
 	type ranked struct {
 		h treaty.Hash
 		n treaty.Nation
@@ -169,7 +180,11 @@ func (m *Machine) Proposer(height, round uint64) treaty.Nation {
 		order = append(order, ranked{treaty.HashOf(fmt.Appendf(b, "%d %s", height, n)), n})
 	}
 	slices.SortFunc(order, func(a, b ranked) int { return bytes.Compare(a.h[:], b.h[:]) })
-	return order[round%uint64(len(order))].n
+	turns := make([]treaty.Nation, 0, len(order))
+	for _, r := range order {
+		turns = append(turns, r.n)
+	}
+	return turns
 }
 
 // Wants says whether a message at this place could still matter: a cheap question before its signature is checked.

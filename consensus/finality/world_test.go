@@ -21,7 +21,6 @@ type world struct {
 	wire   []letter
 	wishes map[string]Wish // signed wishes by their bytes, sealed worlds only
 	note   func(n *seat, e Effect)
-	fault  error
 }
 
 // seat is one nation: its machine, its disk, its ledger (a prefix of what all will apply, or of a fork).

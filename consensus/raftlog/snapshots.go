@@ -42,13 +42,13 @@ type SnapshotsConfig struct {
 func (c *SnapshotsConfig) Validate() error {
 	var errs []error
 	if c.Certified == nil {
-		errs = append(errs, errors.New("Certified is missing"))
+		errs = append(errs, errors.New("no Certified"))
 	}
 	if c.Configuration == nil {
-		errs = append(errs, errors.New("Configuration is missing"))
+		errs = append(errs, errors.New("no Configuration"))
 	}
 	if c.Log == nil {
-		errs = append(errs, errors.New("Log is missing"))
+		errs = append(errs, errors.New("no Log"))
 	}
 	if c.OnDiverged == nil {
 		errs = append(errs, errors.New("OnDiverged is missing"))

@@ -35,7 +35,7 @@ func (c *Config) Validate() error {
 		errs = append(errs, errors.New("DB is missing"))
 	}
 	if c.Floor == nil {
-		errs = append(errs, errors.New("Floor is missing: without it certified entries are not protected"))
+		errs = append(errs, errors.New("no Floor: without it certified entries are not protected"))
 	}
 	if c.OnTruncate == nil {
 		errs = append(errs, errors.New("OnTruncate is missing: raft never un-applies, the node must"))

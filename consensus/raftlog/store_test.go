@@ -116,8 +116,12 @@ func TestConformance(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, bad := range []*raft.Log{
-		entry(8, 2), entry(6, 2), {Index: 7, Term: 2, Type: raft.LogAddPeerDeprecated}, {Index: 7, Term: 2, Type: 77},
-		{Index: 7, Term: 0}, {Index: 7, Term: 2, Extensions: []byte("x")}, {Index: 7, Term: 2, Data: make([]byte, raftlog.MaxData+1)},
+		entry(8, 2), entry(6, 2),
+		{Index: 7, Term: 2, Type: raft.LogAddPeerDeprecated},
+		{Index: 7, Term: 2, Type: 77},
+		{Index: 7, Term: 0},
+		{Index: 7, Term: 2, Extensions: []byte("x")},
+		{Index: 7, Term: 2, Data: make([]byte, raftlog.MaxData+1)},
 	} {
 		if err := f.StoreLog(bad); err == nil {
 			t.Errorf("stored %d/%d %s with %d bytes", bad.Index, bad.Term, bad.Type, len(bad.Data))

@@ -1,3 +1,5 @@
+//lint:file-ignore SA1019 raft still reads the deprecated identity fields of a request, so what stands in them is checked too
+
 package raftnet
 
 import (

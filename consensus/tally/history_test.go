@@ -30,7 +30,6 @@ type history struct {
 	stamp   map[treaty.Nation]treaty.Time
 	records map[string]*treaty.Record
 	verdict int
-	loud    bool
 }
 
 func newHistory(n int, change func(*treaty.Accord)) *history {

@@ -27,7 +27,6 @@ type twin struct {
 	root     map[treaty.Hash]treaty.Hash
 	decided  map[treaty.Hash]treaty.Finding
 	order    []treaty.Hash
-	running  bool
 }
 
 func newTwin(net *treaty.Network) *twin {

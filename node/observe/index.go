@@ -121,6 +121,11 @@ func (s *Server) indexEntry(b *pebble.Batch, i uint64, e []byte) error {
 		}
 		return errors.Join(b.Set(key(kindVerdict, be64(i)), nil, nil), b.Set(key(kindJudged, v.Incident[:], be64(i)), nil, nil))
 	}
+	switch treaty.PeekType(e) {
+	case treaty.TypeAttestation, treaty.TypeRemark, "": // "": its header is not in the usual form
+	default:
+		return nil // most of the ledger says nothing about an incident
+	}
 	r, err := treaty.ParseRecord(e)
 	if err != nil {
 		return fmt.Errorf("ledger entry %d: %w", i, err)

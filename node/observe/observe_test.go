@@ -192,13 +192,26 @@ func TestRefusals(t *testing.T) {
 		method, path string
 		code         int
 	}{
-		{"POST", "/v1/verdicts", 405}, {"DELETE", "/v1/verdicts/" + v.ID.String(), 405}, {"OPTIONS", "/", 405},
-		{"GET", "/v1/verdicts?x=" + strings.Repeat("a", maxURL), 414}, {"GET", "/v1/verdicts?limit=0", 400},
-		{"GET", "/v1/verdicts?limit=501", 400}, {"GET", "/v1/verdicts?limit=", 400}, {"GET", "/v1/verdicts?before=-1", 400},
-		{"GET", "/v1/verdicts?before=18446744073709551616", 400}, {"GET", "/v1/verdicts?%zz", 400}, {"GET", "/v1/verdicts/xyz", 400},
-		{"GET", "/v1/verdicts/" + strings.Repeat("0", 64), 404}, {"GET", "/v1/verdicts/" + v.Verdict.Incident.String(), 404},
-		{"GET", "/v1/incidents/" + v.ID.String(), 404}, {"GET", "/tile/0/x001/000", 404}, {"GET", "/tile/9/000", 404},
-		{"GET", "/tile/0/000", 404}, {"GET", "/nothing", 404}, {"GET", "/../etc/passwd", 307}, {"HEAD", "/v1/verdicts", 200},
+		{"POST", "/v1/verdicts", 405},
+		{"DELETE", "/v1/verdicts/" + v.ID.String(), 405},
+		{"OPTIONS", "/", 405},
+		{"GET", "/v1/verdicts?x=" + strings.Repeat("a", maxURL), 414},
+		{"GET", "/v1/verdicts?limit=0", 400},
+		{"GET", "/v1/verdicts?limit=501", 400},
+		{"GET", "/v1/verdicts?limit=", 400},
+		{"GET", "/v1/verdicts?before=-1", 400},
+		{"GET", "/v1/verdicts?before=18446744073709551616", 400},
+		{"GET", "/v1/verdicts?%zz", 400},
+		{"GET", "/v1/verdicts/xyz", 400},
+		{"GET", "/v1/verdicts/" + strings.Repeat("0", 64), 404},
+		{"GET", "/v1/verdicts/" + v.Verdict.Incident.String(), 404},
+		{"GET", "/v1/incidents/" + v.ID.String(), 404},
+		{"GET", "/tile/0/x001/000", 404},
+		{"GET", "/tile/9/000", 404},
+		{"GET", "/tile/0/000", 404},
+		{"GET", "/nothing", 404},
+		{"GET", "/../etc/passwd", 307},
+		{"HEAD", "/v1/verdicts", 200},
 	} {
 		rec := w.ask(c.method, c.path)
 		if rec.Code != c.code {

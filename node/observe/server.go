@@ -42,8 +42,12 @@ func (c Config) Validate() error {
 		missing bool
 		name    string
 	}{
-		{c.Net == nil, "Net"}, {c.Ledger == nil, "Ledger"}, {c.DB == nil, "DB"}, {c.Network == nil, "Network"},
-		{c.Gatherer == nil, "Gatherer"}, {c.Log == nil, "Log"},
+		{c.Net == nil, "Net"},
+		{c.Ledger == nil, "Ledger"},
+		{c.DB == nil, "DB"},
+		{c.Network == nil, "Network"},
+		{c.Gatherer == nil, "Gatherer"},
+		{c.Log == nil, "Log"},
 	} {
 		if f.missing {
 			errs = append(errs, fmt.Errorf("observe config: %s is missing", f.name))

@@ -62,9 +62,19 @@ func TestBadRows(t *testing.T) {
 	const head = "latitude,longitude,bright_ti4,scan,track,acq_date,acq_time,satellite,confidence,frp\n"
 	const good = "48,37,300,0.4,0.4,2025-09-20,112,N20,n,0.5"
 	for _, c := range []struct{ old, new, want string }{
-		{"48,", "98,", "latitude"}, {"48,", ",", "latitude"}, {"48,", "NaN,", "latitude"}, {"300", "x", "bright_ti4"},
-		{"0.4", "0", "scan"}, {"2025-09-20", "20/09/2025", "acq_date"}, {"112", "2460", "acq_time"}, {"112", "25:00", "acq_time"},
-		{"112", "", "acq_time"}, {",n,", ",50,", "confidence"}, {"N20", "", "satellite"}, {",0.5", "", "columns"}, {"0.5", "-1", "frp"},
+		{"48,", "98,", "latitude"},
+		{"48,", ",", "latitude"},
+		{"48,", "NaN,", "latitude"},
+		{"300", "x", "bright_ti4"},
+		{"0.4", "0", "scan"},
+		{"2025-09-20", "20/09/2025", "acq_date"},
+		{"112", "2460", "acq_time"},
+		{"112", "25:00", "acq_time"},
+		{"112", "", "acq_time"},
+		{",n,", ",50,", "confidence"},
+		{"N20", "", "satellite"},
+		{",0.5", "", "columns"},
+		{"0.5", "-1", "frp"},
 	} {
 		bad := strings.Replace(good, c.old, c.new, 1)
 		ds, err := decode(head + good + "\n" + bad + "\n" + good)

@@ -59,8 +59,9 @@ func openSegments(fs vfs.FS, dir, prefix string, segBytes int64, log *slog.Logge
 		return nil, fmt.Errorf("raw log: list %s: %w", dir, err)
 	}
 	for _, n := range names {
-		hex, ok := strings.CutPrefix(path.Base(n), prefix+"-")
-		if hex, ok = strings.CutSuffix(hex, ".seg"); !ok || len(hex) != 16 {
+		hex, ours := strings.CutPrefix(path.Base(n), prefix+"-")
+		hex, whole := strings.CutSuffix(hex, ".seg")
+		if !ours || !whole || len(hex) != 16 {
 			continue
 		}
 		base, err := strconv.ParseUint(hex, 16, 64)

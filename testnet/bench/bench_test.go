@@ -27,3 +27,16 @@ func TestRunMeasures(t *testing.T) {
 		t.Fatal(n, err)
 	}
 }
+
+// BenchmarkOneInFlight is for profiles (-cpuprofile, -trace) of the path of one record at four nodes.
+func BenchmarkOneInFlight(b *testing.B) {
+	for b.Loop() {
+		err := Run(context.Background(), Config{
+			Nations: []int{4}, InFlight: []int{1}, Duration: 4 * time.Second, RecordBytes: 256, Dir: b.TempDir(),
+			Log: slog.New(slog.DiscardHandler),
+		}, func(p Point) { b.Log(p) })
+		if err != nil {
+			b.Fatal(err)
+		}
+	}
+}
