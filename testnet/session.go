@@ -21,6 +21,8 @@ type Session struct {
 	Watch Watch
 	// Down says that a nation's node is down on purpose; may be nil.
 	Down func(treaty.Nation) bool
+
+	unfinished string // why the last play did not come to its end
 }
 
 // joinWithin is how long a network may take to begin: n nodes that start on two cores.
@@ -140,7 +142,7 @@ func (n *Session) wait(ctx context.Context, f *Follower, until treaty.Time, play
 			lateSince = time.Now()
 		}
 		if time.Since(lateSince) > giveUp {
-			n.Watch.say("gave up waiting: the ledger's time is %s, and %d incidents are still open", ledger, open)
+			n.unfinished = fmt.Sprintf("the network did not finish: its ledger's time is %s, the night lasted until %s, and %d incidents are still open", ledger, until, open)
 			return nil
 		}
 	}
@@ -160,6 +162,10 @@ func (n *Session) outcome(ctx context.Context, verdicts []Sighting) Outcome {
 	})
 	n.Watch.step("comparing ledgers", 0, len(up), "ledgers", "")
 	o.Violations = Inspect(ctx, n.Net, up)
+	if n.unfinished != "" {
+		o.Violations = append(o.Violations, n.unfinished)
+		n.unfinished = ""
+	}
 	n.Watch.step("comparing ledgers", len(up), len(up), "ledgers", "")
 	return o
 }
