@@ -41,6 +41,7 @@ type finalizer struct {
 	behind   *treaty.Certificate // certificate we cannot settle yet; owned by run
 	behindAt time.Time
 	fetching bool
+	unsynced bool  // a cosigned checkpoint is written and not synced; owned by run
 	ahead    ahead // owned by run
 
 	height       atomic.Uint64
@@ -195,6 +196,9 @@ func (f *finalizer) run(ctx context.Context) error {
 		if f.behind != nil {
 			wait = min(wait, f.cfg.CatchUp/4+time.Millisecond)
 		}
+		if err := f.rest(); err != nil {
+			return err
+		}
 		timer.Reset(wait)
 		select {
 		case <-ctx.Done():
@@ -218,4 +222,17 @@ func (f *finalizer) run(ctx context.Context) error {
 		f.height.Store(f.machine.Height())
 		f.round.Store(f.machine.Round())
 	}
+}
+
+// rest syncs what was written unsynced when nothing else is waiting: observers who saw a checkpoint see it again after
+// a kill -9.
+func (f *finalizer) rest() error {
+	if !f.unsynced || len(f.inbox) > 0 || len(f.applied) > 0 {
+		return nil
+	}
+	f.unsynced = false
+	if err := f.cfg.DB.LogData(nil, pebble.Sync); err != nil {
+		return fmt.Errorf("sync the cosigned checkpoint: %w", err)
+	}
+	return nil
 }

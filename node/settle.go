@@ -182,12 +182,14 @@ func (f *finalizer) publish(cosigs []*treaty.Cosignature) error {
 	if err != nil {
 		return fmt.Errorf("cosigned checkpoint: %w", err)
 	}
-	// Not synced: it can be made again from the certificate, which is, and the next synced write carries it along.
+	// Not synced here: it can be made again from the certificate, which is. The next synced write carries it along, or
+	// rest does when there is none.
 	if err := b.Commit(pebble.NoSync); err != nil {
 		staged.Drop()
 		return fmt.Errorf("write the cosigned checkpoint: %w", err)
 	}
 	staged.Done()
+	f.unsynced = true
 	f.cfg.Cosigned(cosigs[0].Size)
 	return nil
 }

@@ -282,7 +282,8 @@ func (l *link) deliver(s network.Stream, c Class, buf []byte) (network.Stream, b
 			cancel()
 		}
 		if err == nil {
-			stop := context.AfterFunc(l.m.ctx, func() { _ = s.Reset() })
+			open := s // s may be let go below while the call is on its way
+			stop := context.AfterFunc(l.m.ctx, func() { _ = open.Reset() })
 			_ = s.SetWriteDeadline(time.Now().Add(rules[c].patience)) // a stream without deadlines fails at its own pace
 			_, err = s.Write(buf)
 			stop()
