@@ -116,8 +116,11 @@ func (p *policyFile) exactly(b []byte, accord treaty.Hash, epoch uint32) error {
 		return fmt.Errorf("%w: policy: %d nations, an accord has %d to %d", treaty.ErrMalformed, n, treaty.MinNations, treaty.MaxNations)
 	}
 	q := treaty.Quorum(n)
-	net := &treaty.Network{Digest: accord, Accord: &treaty.Accord{Origin: p.origin, Epoch: epoch}}
-	if p.log != net.LogVerifierKey() {
+	log, err := treaty.LogVerifierKeyOf(p.origin, accord)
+	if err != nil {
+		return fmt.Errorf("policy: %w", err)
+	}
+	if p.log != log {
 		return fmt.Errorf("%w: the policy is not that of accord %s, under which the verdict was reached", treaty.ErrWrongAccord, accord.Short())
 	}
 	var w strings.Builder

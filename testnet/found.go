@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"time"
 
 	"truceline/internal/durable"
 	"truceline/node"
@@ -208,6 +207,3 @@ func create(path string, b []byte, perm os.FileMode) error {
 	}
 	return nil
 }
-
-// before is how long before the first moment of a night an accord is founded that is to judge it.
-const before = time.Hour

@@ -27,8 +27,7 @@ func (n *Network) LogKey() ed25519.PrivateKey { return n.logKey }
 
 // prepareObserver makes what cosigned checkpoints need of the accord, once: keys and key ids cost more than a checkpoint.
 func (n *Network) prepareObserver() error {
-	seed := HashOf(append([]byte("truceline/log-key/v1\n"), n.Digest[:]...))
-	n.logKey = ed25519.NewKeyFromSeed(seed[:])
+	n.logKey = logKey(n.Digest)
 	log, err := note.NewVerifier(n.LogVerifierKey())
 	if err != nil {
 		return fmt.Errorf("%w: accord: log key: %v", ErrMalformed, err)
@@ -49,14 +48,28 @@ func (n *Network) CosignerName(k Nation) string {
 	return strings.ToLower(string(k)) + "." + n.Accord.Origin
 }
 
+func logKey(accord Hash) ed25519.PrivateKey {
+	seed := HashOf(append([]byte("truceline/log-key/v1\n"), accord[:]...))
+	return ed25519.NewKeyFromSeed(seed[:])
+}
+
 // LogVerifierKey is the log's vkey (C2SP signed-note).
 func (n *Network) LogVerifierKey() string {
-	pub := n.LogKey().Public().(ed25519.PublicKey)
-	k, err := note.NewEd25519VerifierKey(n.Accord.Origin, pub)
+	k, err := LogVerifierKeyOf(n.Accord.Origin, n.Digest)
 	if err != nil {
 		panic(err) // Accord.Check has accepted the name
 	}
 	return k
+}
+
+// LogVerifierKeyOf is the log's vkey of the network with this origin and accord: what an observer who has no accord can
+// hold a policy to.
+func LogVerifierKeyOf(origin string, accord Hash) (string, error) {
+	k, err := note.NewEd25519VerifierKey(origin, logKey(accord).Public().(ed25519.PublicKey))
+	if err != nil {
+		return "", fmt.Errorf("%w: origin %q: %v", ErrMalformed, origin, err)
+	}
+	return k, nil
 }
 
 // CosignerKey is a nation's cosignature vkey (C2SP tlog-cosignature, type 0x04).
