@@ -21,9 +21,9 @@ type density struct {
 }
 
 var densities = [...]density{
-	{treaty.ClassArtillery, 0.25, 122, 8, -1.31, 0.15},
+	{treaty.ClassArtillery, 0.20, 122, 8, -1.31, 0.15},
 	{treaty.ClassMortar, 0.20, 109, 9, -1.61, 0.14},
-	{treaty.ClassRocketArtillery, 0.03, 117, 9, -1.05, 0.15},
+	{treaty.ClassRocketArtillery, 0.08, 117, 9, -1.05, 0.15},
 	{treaty.ClassSmallArms, 0.26, 88, 13, -2.50, 0.25},
 	{treaty.ClassQuarryBlast, 0.06, 106, 13, -0.35, 0.20},
 	{treaty.ClassThunder, 0.10, 110, 14, -0.78, 0.27},
@@ -89,7 +89,6 @@ func (c classes) fire() float64 {
 // and a lying minority cannot move a median out of the honest range.
 func (s *scene) classify(f *found) classes {
 	level := map[treaty.Nation][]float64{}
-	far := map[treaty.Nation][]float64{}
 	period := map[treaty.Nation][]float64{}
 	words := make([][len(densities)]float64, len(s.nations))
 	said := make([]float64, len(s.nations))
@@ -102,8 +101,7 @@ func (s *scene) classify(f *found) classes {
 		dx, dy, dz := sn.at[0]-v[nX], sn.at[1]-v[nY], sn.at[2]-v[nZ]
 		r := max(1, norm3(dx, dy, dz))
 		if a := d.Arrival.AmplitudeMB; a != 0 {
-			level[n] = append(level[n], float64(a)/100+float64(20*log10(r/1000))+mul(excess, (r-1000)/1000))
-			far[n] = append(far[n], r/1000)
+			level[n] = append(level[n], float64(a)/100+float64(20*log10(r/1000)))
 		}
 		if u := d.Arrival.PeriodUs; u > 0 {
 			period[n] = append(period[n], log10(float64(u)/1e6))
@@ -118,13 +116,12 @@ func (s *scene) classify(f *found) classes {
 	}
 	var lp classes
 	lv, haveLevel := medianOfMedians(level)
-	km, _ := medianOfMedians(far)
 	pv, havePeriod := medianOfMedians(period)
 	for c := range densities {
 		d := &densities[c]
 		lp[c] = log(d.prior)
 		if haveLevel {
-			lp[c] += normal(lv, d.level, math.Sqrt(sq(d.levelSigma)+sq(mul(excessSigma, km))))
+			lp[c] += normal(lv, d.level, d.levelSigma)
 		}
 		if havePeriod {
 			lp[c] += normal(pv, d.period, math.Sqrt(sq(d.periodSigma)+sq(0.05)))
@@ -151,10 +148,6 @@ func (s *scene) classify(f *found) classes {
 	}
 	return lp
 }
-
-// What ground, air and turbulence take from a low-frequency blast beyond spherical spreading, dB a kilometre: unknown on
-// the night, so it is marginalised: its mean corrects a level, its sigma widens the class densities with the distance.
-const excess, excessSigma = 1.5, 1.0
 
 // normal is the log density of a normal distribution, less the constant.
 func normal(x, mean, sigma float64) float64 { return float64(-sq((x-mean)/sigma)/2) - log(sigma) }

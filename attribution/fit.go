@@ -21,8 +21,7 @@ type fit struct {
 	v      [nBase]float64
 	z0     float64 // prior of the height
 	zSigma float64
-	scale  float64 // Tukey scale of the last step
-	use    []int   // picks, at most one per sensor, in sensor order
+	use    []int // picks, at most one per sensor, in sensor order
 	res    []float64
 	sig    []float64
 	cost   float64       // sum of squares with priors over use
@@ -129,8 +128,13 @@ func (s *scene) anneal(f *fit, set []int, from float64, steps int) bool {
 		if len(f.use) < minArrivals {
 			return false
 		}
+		was := f.v
 		if !s.step(f, k, 0) {
 			return false
+		}
+		// At the final cutoff, a step of under a millimetre has nothing left to choose anew.
+		if k == 1 && math.Abs(f.v[nX]-was[nX]) < 1e-3 && math.Abs(f.v[nY]-was[nY]) < 1e-3 && math.Abs(f.v[nT]-was[nT]) < 1e-6 {
+			break
 		}
 		k = max(1, mul(k, shrink))
 	}

@@ -61,12 +61,20 @@ func (p Params) validate() error {
 		name         string
 		v, low, high float64
 	}{
-		{"PathSigma", p.PathSigma, 1e-4, 1}, {"Turbulence", p.Turbulence, 0, 0.1},
-		{"SpeedSigma", p.SpeedSigma, 1e-4, 0.1}, {"WindSigma", p.WindSigma, 0.01, 30},
-		{"MetSpeedSigma", p.MetSpeedSigma, 1e-4, 0.1}, {"MetWindSigma", p.MetWindSigma, 0.01, 30}, {"StillWindSigma", p.StillWindSigma, 0.01, 30},
-		{"Temperature", p.Temperature, -60, 60}, {"HearingRange", p.HearingRange, 100, 50_000},
-		{"NationCap", p.NationCap, 1, 100}, {"QuietCap", p.QuietCap, 0, 100},
-		{"AcceptScore", p.AcceptScore, -10, 100}, {"LookScore", p.LookScore, -10, 100}, {"EventRate", p.EventRate, 1e-18, 1},
+		{"PathSigma", p.PathSigma, 1e-4, 1},
+		{"Turbulence", p.Turbulence, 0, 0.1},
+		{"SpeedSigma", p.SpeedSigma, 1e-4, 0.1},
+		{"WindSigma", p.WindSigma, 0.01, 30},
+		{"MetSpeedSigma", p.MetSpeedSigma, 1e-4, 0.1},
+		{"MetWindSigma", p.MetWindSigma, 0.01, 30},
+		{"StillWindSigma", p.StillWindSigma, 0.01, 30},
+		{"Temperature", p.Temperature, -60, 60},
+		{"HearingRange", p.HearingRange, 100, 50_000},
+		{"NationCap", p.NationCap, 1, 100},
+		{"QuietCap", p.QuietCap, 0, 100},
+		{"AcceptScore", p.AcceptScore, -10, 100},
+		{"LookScore", p.LookScore, -10, 100},
+		{"EventRate", p.EventRate, 1e-18, 1},
 		{"MaxEvents", float64(p.MaxEvents), 1, 1 << 20},
 	} {
 		if !(v.v >= v.low && v.v <= v.high) {

@@ -212,10 +212,14 @@ func TestRules(t *testing.T) {
 				a.Clauses[i].WithinMm = 500_000
 			}
 		}, howitzer, treaty.ModeSimulated, treaty.NoBreach, "", treaty.ReasonOutsideZones},
-		"simulated under a real accord": {func(a *treaty.Accord) { a.Exercise, a.Origin = false, "test.truceline/1" },
-			howitzer, treaty.ModeSimulated, treaty.Inconclusive, "", treaty.ReasonExcluded},
-		"real under a real accord": {func(a *treaty.Accord) { a.Exercise, a.Origin = false, "test.truceline/1" },
-			howitzer, treaty.ModeReal, treaty.Breach, "1.2", 0},
+		"simulated under a real accord": {
+			func(a *treaty.Accord) { a.Exercise, a.Origin = false, "test.truceline/1" },
+			howitzer, treaty.ModeSimulated, treaty.Inconclusive, "", treaty.ReasonExcluded,
+		},
+		"real under a real accord": {
+			func(a *treaty.Accord) { a.Exercise, a.Origin = false, "test.truceline/1" },
+			howitzer, treaty.ModeReal, treaty.Breach, "1.2", 0,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(1, 6, 18, 16_000, 6_000)

@@ -14,10 +14,9 @@ const maxCells = 12_000
 
 // candidate is a cell and a time at which many arrivals could be one event.
 type candidate struct {
-	bound  int // sensors that fit at most
-	cell   int
-	t      float64
-	visits int
+	bound int // sensors that fit at most
+	cell  int
+	t     float64
 }
 
 // before orders candidates: more sensors first, then time and cell, a total order.
@@ -41,7 +40,6 @@ type grid struct {
 	y0    float64
 	cols  int
 	rows  int
-	air   float64
 	tolA  float64 // tolerance = tolA*s + tolB*R/c
 	tolB  float64
 	sigma float64
@@ -147,18 +145,22 @@ func (g *grid) sweep(need int, free []bool, impact bool) []candidate {
 			shift := r/s.air.c + t0
 			base := g.tolerance(0, r)
 			open := -1 // last bin this sensor has voted for: it has one vote a bin
+			hs := v.h[:len(v.t)]
 			for k, t := range v.t {
-				b, h := t-shift, base+v.h[k]
+				b, h := t-shift, base+hs[k]
 				lo, hi := int(float64((b-h)*inv)), int(float64((b+h)*inv))
-				lo, hi = max(lo, open+1, 0), min(hi, bins-1)
+				lo, hi = max(lo, open+1), min(hi, bins-1)
 				if lo > hi {
 					continue
+				}
+				if open < 0 {
+					first = min(first, lo)
 				}
 				open = hi
 				votes[lo]++
 				votes[hi+1]--
-				first, last = min(first, lo), max(last, hi)
 			}
+			last = max(last, open)
 		}
 		if last < 0 {
 			continue

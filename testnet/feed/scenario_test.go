@@ -33,8 +33,10 @@ func TestRefuse(t *testing.T) {
 		{swap("seed: 1", "sede: 1"), []string{"sede"}},
 		{swap("duration: 36m", "duration: 36"), []string{"duration"}},
 		{string(good) + "\n---\nname: two\n", []string{"one document"}},
-		{swap("kind: quarry", "kind: volcano", "side: A, at: 1m20s", "side: C, at: 99m", "off_m: 2400", "off_m: .nan"),
-			[]string{`kind "volcano"`, `side "C"`, "at 1h39m0s", "off_m NaN"}},
+		{
+			swap("kind: quarry", "kind: volcano", "side: A, at: 1m20s", "side: C, at: 99m", "off_m: 2400", "off_m: .nan"),
+			[]string{`kind "volcano"`, `side "C"`, "at 1h39m0s", "off_m NaN"},
+		},
 		{swap("id: b1", "id: a1"), []string{"used twice"}},
 		{swap("rounds: 3, every: 14s", "rounds: 3"), []string{"need every"}},
 		{swap("wind_ms: 2.2", "wind_ms: 90", "at: 20m,", "at: 0m,"), []string{"wind_ms 90", "met 1"}},
