@@ -186,6 +186,12 @@ func (c *comet) nodes() int { return len(c.all) }
 
 func (c *comet) close() {
 	c.cancel()
+	// CometBFT closes its databases while its reactors' goroutines may still read them, and then panics: end the reactors
+	// first and let them go.
+	for _, x := range c.all {
+		_ = x.Switch().Stop()
+	}
+	time.Sleep(time.Second)
 	for _, x := range c.all {
 		if err := x.Stop(); err == nil {
 			x.Wait()
