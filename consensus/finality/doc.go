@@ -6,8 +6,8 @@
 //
 // For each height, in rounds 0, 1, 2, ...:
 //
-//	status    each nation tells the round's proposer how far it has applied
-//	propose   the proposer names the largest checkpoint that q statuses support
+//	status    from round 1 on, each nation tells the proposer how far it has applied
+//	propose   the proposer names everything it has applied itself (round 0), or what q statuses support
 //	prepare   a nation that applied exactly that prefix votes for it, to all
 //	commit    with q prepares a nation locks: it writes the prepare certificate down, then votes again, to all
 //	certify   q commits of one round are the certificate; it overrides whatever this node holds tentatively
@@ -22,6 +22,9 @@
 // certificate among the wishes has a round of at least r. Two prepare certificates of one round name one value, since
 // two quorums share an honest nation, which prepares once a round. So by induction over the rounds the highest names
 // v, and an honest nation prepares nothing else. docs/TRUST.md has the same argument for a sceptic.
+//
+// Round 0 does without statuses because the order is nearly always one: what the proposer has applied, the others have
+// applied too or will in a moment, and their prepares wait for that. A proposer whose order has forked costs one round.
 //
 // This is PBFT's new-view rule rather than Tendermint's: what frees a nation from its lock is the proof in the
 // proposal, not its own memory of it. A locked nation may therefore prepare another value when q wishes prove that

@@ -146,7 +146,7 @@ func (m *Machine) start() {
 // a full exchange takes on the slowest link the operators accept (docs/TRUST.md has the worst case).
 func (m *Machine) patience(round uint64) time.Duration { return m.cfg.Timeout << min(round, 4) }
 
-// enter starts a round's timer and reports to its proposer.
+// enter starts a round's timer and, from round 1 on, reports to its proposer.
 func (m *Machine) enter(round uint64) {
 	if round != m.round {
 		m.proposal, m.proposed = nil, false
@@ -158,7 +158,9 @@ func (m *Machine) enter(round uint64) {
 	}
 	m.deadline = m.now + d
 	m.resendAt = m.now + m.cfg.Timeout/2
-	m.report(m.proposer())
+	if round > 0 {
+		m.report(m.proposer())
+	}
 }
 
 func (m *Machine) report(to treaty.Nation) {

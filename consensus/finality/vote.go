@@ -37,19 +37,18 @@ func (m *Machine) propose() {
 	m.sayAll(Say{Proposal: &p})
 }
 
-// choose picks the largest boundary of ours that q nations have reached. In later rounds it steps back towards the
-// certified point by halves: if the order has forked, what q nations share is some shorter prefix.
+// choose picks the checkpoint of a round that is bound to none. Round 0 is optimistic: everything this node has applied,
+// which the others have applied too or will in a moment, unless the order has forked. Later rounds ask first: the largest
+// boundary of ours that q nations have reached, stepping back towards the certified point by halves, because what q
+// nations share of a forked order is some shorter prefix.
 func (m *Machine) choose() (treaty.Checkpoint, bool) {
-	m.report(m.cfg.Self)
-	var sizes []uint64
-	for _, s := range m.statuses {
-		sizes = append(sizes, s.Frontier.Size)
+	reach := m.cfg.View.Frontier().Size
+	if m.round > 0 {
+		var ok bool
+		if reach, ok = m.reached(); !ok {
+			return treaty.Checkpoint{}, false
+		}
 	}
-	if !m.quorum(len(sizes)) {
-		return treaty.Checkpoint{}, false
-	}
-	slices.SortFunc(sizes, func(a, b uint64) int { return cmp.Compare(b, a) })
-	reach := sizes[m.cfg.Net.Q-1]
 	bs := m.cfg.View.Boundaries()
 	n := 0
 	for n < len(bs) && bs[n].Size <= reach {
@@ -62,6 +61,20 @@ func (m *Machine) choose() (treaty.Checkpoint, bool) {
 		return treaty.Checkpoint{}, false
 	}
 	return bs[(n-1)>>min(m.round, 32)], true
+}
+
+// reached is the largest size that the statuses of q nations reach.
+func (m *Machine) reached() (uint64, bool) {
+	m.report(m.cfg.Self)
+	var sizes []uint64
+	for _, s := range m.statuses {
+		sizes = append(sizes, s.Frontier.Size)
+	}
+	if !m.quorum(len(sizes)) {
+		return 0, false
+	}
+	slices.SortFunc(sizes, func(a, b uint64) int { return cmp.Compare(b, a) })
+	return sizes[m.cfg.Net.Q-1], true
 }
 
 // prepare votes for this round's proposal when this node has applied exactly that prefix and nothing forbids it.
