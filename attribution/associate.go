@@ -2,7 +2,6 @@ package attribution
 
 import (
 	"cmp"
-	"container/heap"
 	"slices"
 
 	"truceline/treaty"
@@ -12,23 +11,66 @@ import (
 type found struct {
 	fit     fit
 	score   float64
+	rank    float64
 	cluster *cluster
 	impact  bool
 	modes   []mode
 }
 
-// pile is the heap of candidates, the one before all others on top.
-type pile []candidate
+// pile is what is left to try, best first: a sorted list, and a heap of those that came back worse than they were.
+type pile struct {
+	sorted []candidate
+	back   []candidate
+}
 
-func (h pile) Len() int           { return len(h) }
-func (h pile) Less(a, b int) bool { return h[a].before(h[b]) }
-func (h pile) Swap(a, b int)      { h[a], h[b] = h[b], h[a] }
-func (h *pile) Push(x any)        { *h = append(*h, x.(candidate)) }
-func (h *pile) Pop() any {
-	old := *h
-	x := old[len(old)-1]
-	*h = old[:len(old)-1]
-	return x
+// top is the best of a pile, nil of an empty one.
+func (h *pile) top() *candidate {
+	switch {
+	case len(h.back) > 0 && (len(h.sorted) == 0 || h.back[0].before(&h.sorted[0])):
+		return &h.back[0]
+	case len(h.sorted) > 0:
+		return &h.sorted[0]
+	}
+	return nil
+}
+
+// pop takes the best out.
+func (h *pile) pop() candidate {
+	c := *h.top()
+	if len(h.sorted) > 0 && c == h.sorted[0] {
+		h.sorted = h.sorted[1:]
+		return c
+	}
+	n := len(h.back) - 1
+	h.back[0] = h.back[n]
+	h.back = h.back[:n]
+	for i := 0; ; {
+		k := i + i + 1
+		if k >= n {
+			return c
+		}
+		if k+1 < n && h.back[k+1].before(&h.back[k]) {
+			k++
+		}
+		if !h.back[k].before(&h.back[i]) {
+			return c
+		}
+		h.back[i], h.back[k] = h.back[k], h.back[i]
+		i = k
+	}
+}
+
+// push puts one back.
+func (h *pile) push(c candidate) {
+	h.back = append(h.back, c)
+	for i := len(h.back) - 1; i > 0; {
+		up := (i - 1) >> 1
+		if !h.back[i].before(&h.back[up]) {
+			return
+		}
+		h.back[i], h.back[up] = h.back[up], h.back[i]
+		i = up
+	}
 }
 
 // trial is a candidate that has been refined and could be accepted.
@@ -36,6 +78,7 @@ type trial struct {
 	cand  candidate
 	fit   fit
 	score float64
+	rank  float64
 }
 
 // search finds the events of one cluster among the free arrivals: cells that could hold the most sensors are refined
@@ -46,9 +89,10 @@ func (s *scene) search(c *cluster, free []bool, impact bool, cells, limit int) [
 	need := s.need(c, &g)
 	var out []found
 	budget := 4000 + 20*len(s.picks)
+	seen := map[uint64]bool{}
 	for range maxSweeps {
 		n := len(out)
-		out = s.round(c, &g, free, impact, need, limit, &budget, out)
+		out = s.round(c, &g, free, impact, need, limit, &budget, seen, out)
 		if len(out) == n || len(out) >= limit {
 			break
 		}
@@ -59,23 +103,24 @@ func (s *scene) search(c *cluster, free []bool, impact bool, cells, limit int) [
 // maxSweeps bounds how often a cluster is swept; after the first time little is left.
 const maxSweeps = 3
 
-// round sweeps once and accepts what it finds, best first.
-func (s *scene) round(c *cluster, g *grid, free []bool, impact bool, need, limit int, budget *int, out []found) []found {
-	h := pile(g.sweep(need, free, impact))
-	seen := map[uint64]bool{}
+// round sweeps once and accepts what it finds, best first. What was seen in an earlier round, and is still free, has
+// been tried and refused.
+func (s *scene) round(
+	c *cluster, g *grid, free []bool, impact bool, need, limit int, budget *int, seen map[uint64]bool, out []found,
+) []found {
+	h := pile{sorted: g.sweep(need, free, impact)}
 	var ready []trial
 	best := -1 // index of the best of ready
 	for len(out) < limit {
-		if len(h) > 0 && *budget > 0 && (best < 0 || h[0].bound >= len(ready[best].fit.use)-1) {
-			top := h[0]
+		if c := h.top(); c != nil && *budget > 0 && (best < 0 || c.bound >= len(ready[best].fit.use)-1) {
+			top := h.pop()
 			x, y := g.centre(top.cell)
 			set, n := g.gather(x, y, top.t, free, impact)
 			if n < top.bound && n >= need {
-				h[0].bound = n
-				heap.Fix(&h, 0)
+				top.bound = n
+				h.push(top)
 				continue
 			}
-			heap.Pop(&h)
 			if n < need {
 				continue
 			}
@@ -88,7 +133,7 @@ func (s *scene) round(c *cluster, g *grid, free []bool, impact bool, need, limit
 			if t, ok := s.try(g, x, y, top.t, set, free, impact); ok {
 				t.cand = top
 				ready = append(ready, t)
-				if best < 0 || t.score > ready[best].score {
+				if best < 0 || t.rank > ready[best].rank {
 					best = len(ready) - 1
 				}
 			}
@@ -98,7 +143,7 @@ func (s *scene) round(c *cluster, g *grid, free []bool, impact bool, need, limit
 			break
 		}
 		t := s.polish(g, ready[best], free, impact)
-		out = append(out, found{fit: t.fit, score: t.score, cluster: c, impact: impact})
+		out = append(out, found{fit: t.fit, score: t.score, rank: t.rank, cluster: c, impact: impact})
 		s.take(c, &t.fit, free, impact)
 		// Trials that lost arrivals go back to be tried with what is left.
 		kept := ready[:0]
@@ -107,7 +152,7 @@ func (s *scene) round(c *cluster, g *grid, free []bool, impact bool, need, limit
 				continue
 			}
 			if slices.ContainsFunc(ready[i].fit.use, func(p int) bool { return !free[p] }) {
-				heap.Push(&h, ready[i].cand)
+				h.push(ready[i].cand)
 				continue
 			}
 			kept = append(kept, ready[i])
@@ -181,6 +226,7 @@ func (s *scene) all(cells, limit int) []found {
 			}
 		}
 	}
+	out = s.weed(out)
 	for i := range out {
 		out[i].modes = s.modesOf(&out[i])
 	}

@@ -30,6 +30,9 @@ var densities = [...]density{
 	{treaty.ClassOther, 0.10, 92, 25, -1.50, 0.90},
 }
 
+// heavy is how many of densities, the first ones, are heavy weapons.
+const heavy = 3
+
 // fire says which of densities are fire.
 var fire = [len(densities)]bool{true, true, true, true, false, false, false}
 
@@ -62,19 +65,37 @@ func report(c treaty.EventClass) ([len(densities)]float64, bool) {
 // classes is a posterior over densities.
 type classes [len(densities)]float64
 
-// best is the likeliest class.
-func (c classes) best() treaty.EventClass {
-	k := 0
+// sure is how likely a class must be to be named.
+const sure = 0.8
+
+// name is the class if the data can tell it, else the coarser word that they can tell: a heavy weapon, or none of those
+// we know as fire. A wrong name is worse than a vague one.
+func (c *classes) name() treaty.EventClass {
 	for i := range c {
-		if c[i] > c[k] {
-			k = i
+		if c[i] >= sure {
+			return densities[i].class
 		}
 	}
-	return densities[k].class
+	switch {
+	case c.heavies() >= sure:
+		return treaty.ClassLaunch
+	case 1-c.fire() >= sure:
+		return treaty.ClassOther
+	}
+	return treaty.ClassUndetermined
+}
+
+// heavies is the probability that it was one of the heavy weapons, which stand first in densities.
+func (c *classes) heavies() float64 {
+	sum := 0.0
+	for _, p := range c[:heavy] {
+		sum += p
+	}
+	return sum
 }
 
 // fire is the probability that it was fire at all.
-func (c classes) fire() float64 {
+func (c *classes) fire() float64 {
 	sum := 0.0
 	for i := range c {
 		if fire[i] {
@@ -87,9 +108,12 @@ func (c classes) fire() float64 {
 // classify weighs what the members carry. Each nation speaks once per feature, with its median, and the features of the
 // nations are joined by their median: the source itself, not the number of sensors, is what a class density describes,
 // and a lying minority cannot move a median out of the honest range.
+//
+// Whether it was a heavy weapon at all is judged by the sound as heard. Which of them is another matter: far off a gun is
+// as faint as a mortar and as long drawn out as a rocket, so there what the way has done is taken out first, as far as it
+// can be known.
 func (s *scene) classify(f *found) classes {
-	level := map[treaty.Nation][]float64{}
-	period := map[treaty.Nation][]float64{}
+	var level, period []reading
 	words := make([][len(densities)]float64, len(s.nations))
 	said := make([]float64, len(s.nations))
 	v := &f.modes[0].v
@@ -101,10 +125,10 @@ func (s *scene) classify(f *found) classes {
 		dx, dy, dz := sn.at[0]-v[nX], sn.at[1]-v[nY], sn.at[2]-v[nZ]
 		r := max(1, norm3(dx, dy, dz))
 		if a := d.Arrival.AmplitudeMB; a != 0 {
-			level[n] = append(level[n], float64(a)/100+float64(20*log10(r/1000)))
+			level = append(level, reading{n, r / 1000, float64(a)/100 + float64(20*log10(r/1000))})
 		}
 		if u := d.Arrival.PeriodUs; u > 0 {
-			period[n] = append(period[n], log10(float64(u)/1e6))
+			period = append(period, reading{n, r / 1000, log10(float64(u) / 1e6)})
 		}
 		if row, ok := report(d.Class); ok {
 			conf := d.Confidence.Float()
@@ -114,18 +138,8 @@ func (s *scene) classify(f *found) classes {
 			said[sn.nation]++
 		}
 	}
-	var lp classes
-	lv, haveLevel := medianOfMedians(level)
-	pv, havePeriod := medianOfMedians(period)
+	var spoken classes // log likelihoods
 	for c := range densities {
-		d := &densities[c]
-		lp[c] = log(d.prior)
-		if haveLevel {
-			lp[c] += normal(lv, d.level, d.levelSigma)
-		}
-		if havePeriod {
-			lp[c] += normal(pv, d.period, math.Sqrt(sq(d.periodSigma)+sq(0.05)))
-		}
 		var votes []float64
 		for n := range words {
 			if said[n] > 0 {
@@ -134,19 +148,40 @@ func (s *scene) classify(f *found) classes {
 		}
 		// The nations' classifiers share a trade and its errors: their median counts as at most three of them.
 		if len(votes) > 0 {
-			lp[c] += mul(median(votes), min(3, float64(len(votes))))
+			spoken[c] = mul(median(votes), min(3, float64(len(votes))))
 		}
 	}
-	top := slices.Max(lp[:])
+	as := spoken.weigh(heard1km(level, path{}), heard1km(period, path{}))
+	at := spoken.weigh(heard1km(level, levelPath), heard1km(period, periodPath))
+	mass, part := as.heavies(), at.heavies()
+	for c := range at[:heavy] {
+		as[c] = float64(mass * at[c] / max(part, 1e-300))
+	}
+	return as
+}
+
+// weigh adds level and period to what the classifiers said, and makes it a posterior.
+func (c classes) weigh(level, period feature) classes {
+	for i := range densities {
+		d := &densities[i]
+		c[i] += log(d.prior)
+		if level.ok {
+			c[i] += normal(level.value, d.level, math.Sqrt(sq(d.levelSigma)+sq(level.sigma)))
+		}
+		if period.ok {
+			c[i] += normal(period.value, d.period, math.Sqrt(sq(d.periodSigma)+sq(0.05)+sq(period.sigma)))
+		}
+	}
+	top := slices.Max(c[:])
 	sum := 0.0
-	for c := range lp {
-		lp[c] = exp(lp[c] - top)
-		sum += lp[c]
+	for i := range c {
+		c[i] = exp(c[i] - top)
+		sum += c[i]
 	}
-	for c := range lp {
-		lp[c] /= sum
+	for i := range c {
+		c[i] /= sum
 	}
-	return lp
+	return c
 }
 
 // normal is the log density of a normal distribution, less the constant.

@@ -35,7 +35,7 @@ func (j *Judge) core(ev []Evidence, gate []bool, e Event, keep func(treaty.Natio
 	spots := s.spots(f.modes, &fr, g)
 	c.odds = control(spots)
 	cls := s.classify(f)
-	c.class = cls.best()
+	c.class = cls.name()
 	j.decide(&c, f, spots, cls, j.charges(spots, g, cls, t))
 	if len(f.modes) > 1 && disagree(spots, f.modes) {
 		c.reasons[treaty.ReasonMirrorSolution] = true

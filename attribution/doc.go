@@ -5,7 +5,8 @@
 // It promises: the answer depends on the evidence and the accord alone, not on the order of the evidence, a clock, a
 // goroutine or the processor (every float product is rounded by a conversion before it meets a sum, elementary
 // functions are our own, mathx.go; results are rounded integers, and thresholds have a guard band). A breach is found
-// only if it is found again without the evidence of any e of the contributing nations.
+// only if it is found again without the evidence of any e of the contributing nations. A weapon is named only when its
+// sound tells it from the others; else the coarser word stands.
 //
 // It does not fuse bearings, tracks, thermal pixels or human reports into the fit: they corroborate by gating
 // (corroborate.go). It does not know seismic or infrasound travel times. It cannot see collusion of more than e

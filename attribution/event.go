@@ -224,7 +224,8 @@ func (s *scene) event(f *found) Event {
 	}
 	e.LatestArrival = s.timeAt(late)
 	e.Corroborating = refsOf(s.corroborate(f))
-	e.ClassGuess = s.classify(f).best()
+	cls := s.classify(f)
+	e.ClassGuess = cls.name()
 	return e
 }
 

@@ -142,9 +142,8 @@ func (s *scene) anneal(f *fit, set []int, from float64, steps int) bool {
 	return len(f.use) >= minArrivals
 }
 
-// normal fills the weighted normal equations of a fit at its present state.
-func (s *scene) normal(f *fit, k float64, h *[maxDim][maxDim]float64, g *[maxDim]float64) float64 {
-	*h, *g = [maxDim][maxDim]float64{}, [maxDim]float64{}
+// normal fills the lower triangle of the weighted normal equations of a fit at its present state.
+func (s *scene) normal(f *fit, k float64, h *[nBase][nBase]float64, g *[nBase]float64) float64 {
 	cost := 0.0
 	var d [nBase]float64
 	for i, p := range f.use {
@@ -178,8 +177,8 @@ func (s *scene) normal(f *fit, k float64, h *[maxDim][maxDim]float64, g *[maxDim
 
 // step is one damped Gauss-Newton step.
 func (s *scene) step(f *fit, k, lambda float64) bool {
-	var h [maxDim][maxDim]float64
-	var g [maxDim]float64
+	var h [nBase][nBase]float64
+	var g [nBase]float64
 	f.cost = s.normal(f, k, &h, &g)
 	for a := range nBase {
 		h[a][a] += mul(lambda, h[a][a])
@@ -187,10 +186,14 @@ func (s *scene) step(f *fit, k, lambda float64) bool {
 	h[nX][nX] += 1e-9
 	h[nY][nY] += 1e-9
 	h[nT][nT] += 1e-3
-	if !cholesky(&h, nBase) {
+	var rows [nBase][]float64
+	for a := range rows {
+		rows[a] = h[a][:]
+	}
+	if !cholesky(rows[:]) {
 		return false
 	}
-	solve(&h, &g, nBase)
+	solve(rows[:], g[:])
 	if n := math.Sqrt(sq(g[nX]) + sq(g[nY])); n > 3000 {
 		for a := range nBase {
 			g[a] = float64(g[a] * 3000 / n)
@@ -205,9 +208,13 @@ func (s *scene) step(f *fit, k, lambda float64) bool {
 // finish computes the covariance of a converged fit: the inverse information including the air, the height and every
 // nation's clock, times what the residuals show beyond their sigmas (Birge).
 func (s *scene) finish(f *fit) bool {
+	var base [nBase][nBase]float64
+	var g [nBase]float64
+	f.cost = s.normal(f, 1, &base, &g)
 	var h [maxDim][maxDim]float64
-	var g [maxDim]float64
-	f.cost = s.normal(f, 1, &h, &g)
+	for a := range base {
+		copy(h[a][:], base[a][:])
+	}
 	dim := nBase
 	slot := make([]int, len(s.nations))
 	var d [nBase]float64
@@ -232,7 +239,12 @@ func (s *scene) finish(f *fit) bool {
 	}
 	h[nX][nX] += 1e-9
 	h[nY][nY] += 1e-9
-	if !cholesky(&h, dim) {
+	var all [maxDim][]float64
+	for a := range dim {
+		all[a] = h[a][:dim]
+	}
+	rows := all[:dim]
+	if !cholesky(rows) {
 		return false
 	}
 	f.birge = 1
@@ -250,7 +262,7 @@ func (s *scene) finish(f *fit) bool {
 	for a, c := range cols {
 		var e [maxDim]float64
 		e[c] = 1
-		solve(&h, &e, dim)
+		solve(rows, e[:dim])
 		for b, r := range cols {
 			f.cov[b][a] = mul(k, e[r])
 		}
@@ -262,38 +274,41 @@ func (s *scene) finish(f *fit) bool {
 }
 
 // cholesky factors the lower triangle of h in place; false when h is not positive definite.
-func cholesky(h *[maxDim][maxDim]float64, n int) bool {
-	for a := range n {
-		for b := range a + 1 {
-			v := h[a][b]
+func cholesky(h [][]float64) bool {
+	for a := range h {
+		ra := h[a][:a+1]
+		for b := range ra {
+			rb := h[b][:b+1]
+			v := ra[b]
 			for k := range b {
-				v -= mul(h[a][k], h[b][k])
+				v -= mul(ra[k], rb[k])
 			}
-			if a == b {
-				if !(v > 1e-300) {
-					return false
-				}
-				h[a][a] = math.Sqrt(v)
-			} else {
-				h[a][b] = v / h[b][b]
+			if a != b {
+				ra[b] = v / rb[b]
+				continue
 			}
+			if !(v > 1e-300) {
+				return false
+			}
+			ra[a] = math.Sqrt(v)
 		}
 	}
 	return true
 }
 
 // solve replaces g by the solution of L L^T x = g.
-func solve(h *[maxDim][maxDim]float64, g *[maxDim]float64, n int) {
-	for a := range n {
+func solve(h [][]float64, g []float64) {
+	for a := range g {
+		ra := h[a][:a+1]
 		v := g[a]
 		for k := range a {
-			v -= mul(h[a][k], g[k])
+			v -= mul(ra[k], g[k])
 		}
-		g[a] = v / h[a][a]
+		g[a] = v / ra[a]
 	}
-	for a := n - 1; a >= 0; a-- {
+	for a := len(g) - 1; a >= 0; a-- {
 		v := g[a]
-		for k := a + 1; k < n; k++ {
+		for k := a + 1; k < len(g); k++ {
 			v -= mul(h[k][a], g[k])
 		}
 		g[a] = v / h[a][a]

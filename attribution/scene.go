@@ -25,6 +25,8 @@ type sensor struct {
 	pos    treaty.Position
 	at     vec
 	picks  []int // into scene.picks, by time
+	times  []float64
+	sigma  float64 // the largest of its picks
 	reach  float64
 	stated float64 // range it stated itself, 0 if none
 	lambda float64 // arrivals per second that are not of the event at hand
@@ -177,6 +179,10 @@ func (j *Judge) newScene(ev []Evidence, keep func(treaty.Nation) bool, gate []bo
 		slices.SortFunc(sn.picks, func(a, b int) int {
 			return cmp.Or(cmp.Compare(s.picks[a].t, s.picks[b].t), cmp.Compare(a, b))
 		})
+		sn.times = make([]float64, len(sn.picks))
+		for k, p := range sn.picks {
+			sn.times[k], sn.sigma = s.picks[p].t, max(sn.sigma, s.picks[p].sigma)
+		}
 	}
 	return s
 }

@@ -2,13 +2,18 @@ package attribution
 
 import "math"
 
-// score is the log odds, in nats, that the fit's arrivals are one event rather than what the sensors report anyway.
+// score is the log odds, in nats, that the fit's arrivals are one event rather than what the sensors report anyway; rank
+// is what competing fits are compared by.
 //
 // Every arrival adds log Pd - log(lambda sigma sqrt(2 pi)) - r^2/2; every sensor that should have heard it and did not
 // adds log(1-Pd). A nation adds at most NationCap and takes away at most QuietCap. How loud the event was is unknown:
 // the best of four hearing ranges counts. The prior is the rate of events in the volume that the fit leaves open, so
 // the score does not depend on how much evidence is looked at together.
-func (s *scene) score(c *cluster, f *fit) float64 {
+//
+// Once every nation is at its cap, more arrivals can only shrink that volume, so of two fits the vaguer one, with half
+// of the arrivals, would have the better score, and one event would be taken for two. In the rank a nation's cap gives
+// way like a logarithm: more arrivals always count for something, and a nation that floods still cannot outweigh two.
+func (s *scene) score(c *cluster, f *fit) (score, rank float64) {
 	p := &s.j.p
 	used := make([]int, len(s.sensors))
 	for i := range used {
@@ -17,7 +22,7 @@ func (s *scene) score(c *cluster, f *fit) float64 {
 	for i, k := range f.use {
 		used[s.picks[k].sensor] = i
 	}
-	best := math.Inf(-1)
+	score, rank = math.Inf(-1), math.Inf(-1)
 	plus := make([]float64, len(s.nations))
 	minus := make([]float64, len(s.nations))
 	for _, loud := range [...]float64{0.125, 0.25, 0.5, 1} {
@@ -36,13 +41,24 @@ func (s *scene) score(c *cluster, f *fit) float64 {
 				minus[sn.nation] += log(1 - pd)
 			}
 		}
-		sum := 0.0
+		capped, giving := 0.0, 0.0
 		for n := range plus {
-			sum += min(p.NationCap, plus[n]) + max(-p.QuietCap, minus[n])
+			quiet := max(-p.QuietCap, minus[n])
+			capped += min(p.NationCap, plus[n]) + quiet
+			giving += p.give(plus[n]) + quiet
 		}
-		best = max(best, sum)
+		score, rank = max(score, capped), max(rank, giving)
 	}
 	det := max(mul(f.cov[0][0], f.cov[1][1])-sq(f.cov[0][1]), 1e-6)
 	volume := float64(2 * math.Pi * math.Sqrt(det) * 2.5066282746310002 * math.Sqrt(max(f.cov[2][2], 1e-10)))
-	return best + log(float64(p.EventRate*volume))
+	prior := log(float64(p.EventRate * volume))
+	return score + prior, rank + prior
+}
+
+// give is a nation's nats with a cap that gives way.
+func (p *Params) give(nats float64) float64 {
+	if nats <= p.NationCap {
+		return nats
+	}
+	return mul(p.NationCap, 1+log(nats/p.NationCap))
 }

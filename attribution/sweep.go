@@ -1,8 +1,8 @@
 package attribution
 
 import (
-	"cmp"
 	"math"
+	"math/bits"
 	"slices"
 )
 
@@ -20,7 +20,7 @@ type candidate struct {
 }
 
 // before orders candidates: more sensors first, then time and cell, a total order.
-func (a candidate) before(b candidate) bool {
+func (a *candidate) before(b *candidate) bool {
 	if a.bound != b.bound {
 		return a.bound > b.bound
 	}
@@ -44,6 +44,7 @@ type grid struct {
 	tolB  float64
 	sigma float64
 	width float64 // of a bin of origin times, seconds
+	set   []int   // of the last gather
 }
 
 // newGrid lays cells in which moving from the middle to a corner changes a travel time by no more than its own
@@ -84,65 +85,86 @@ func (g *grid) tolerance(sigma, r float64) float64 {
 	return g.half/g.s.air.c + mul(g.tolA, sigma) + mul(g.tolB, r/g.s.air.c)
 }
 
-// block is a neighbourhood in place and time. Neighbouring cells mostly hold the same arrivals, so a sweep keeps the best
-// candidate of each; search sweeps again for what stood in its shadow.
-type block struct{ row, col, t int }
-
+// blockCells is the side of a block, a neighbourhood in place and time. Neighbouring cells mostly hold the same arrivals,
+// so a sweep keeps the best candidate of each block; search sweeps again for what stood in its shadow.
 const blockCells = 2
 
-// sweep finds every cell and time with at least need arrivals. The count is an upper bound on the sensors of any event
-// inside the cell: arrivals vote for every origin time that their tolerance allows.
-func (g *grid) sweep(need int, free []bool, impact bool) []candidate {
-	s, c := g.s, g.c
-	// What can vote, packed: per sensor the times and the parts of the tolerance that do not depend on the cell.
-	type voter struct {
-		x, y, reach2 float64
-		t, h         []float64
-	}
-	t0, t1 := math.Inf(1), math.Inf(-1)
-	var vs []voter
-	for _, i := range c.sensors {
-		sn := &s.sensors[i]
+// voter is a sensor in a sweep: the times of what it may still vote with, and the parts of their tolerances that do not
+// depend on the cell.
+type voter struct {
+	x, y, reach2 float64
+	t, h         []float64
+}
+
+// voters packs what may vote, and says between which times.
+func (g *grid) voters(free []bool, impact bool) (vs []voter, first, last float64) {
+	first, last = math.Inf(1), math.Inf(-1)
+	for _, i := range g.c.sensors {
+		sn := &g.s.sensors[i]
 		v := voter{x: sn.at[0], y: sn.at[1], reach2: sq(sn.reach)}
 		for _, p := range sn.picks {
-			if k := &s.picks[p]; free[p] && k.impact == impact {
+			if k := &g.s.picks[p]; free[p] && k.impact == impact {
 				v.t, v.h = append(v.t, k.t), append(v.h, mul(g.tolA, k.sigma))
-				t0, t1 = min(t0, k.t), max(t1, k.t)
+				first, last = min(first, k.t), max(last, k.t)
 			}
 		}
 		if len(v.t) > 0 {
 			vs = append(vs, v)
 		}
 	}
+	return vs, first, last
+}
+
+// ballot counts votes by bin of origin time. It keeps only where the count changes, and which bins those are: most bins
+// of most cells are empty.
+type ballot struct {
+	change []int16
+	marks  []uint64
+}
+
+func (b *ballot) add(bin int, v int16) {
+	b.change[bin] += v
+	b.marks[bin>>6] |= 1 << (bin & 63)
+}
+
+// sweep finds every cell and time with at least need arrivals. The count is an upper bound on the sensors of any event
+// inside the cell: arrivals vote for every origin time that their tolerance allows.
+func (g *grid) sweep(need int, free []bool, impact bool) []candidate {
+	vs, t0, t1 := g.voters(free, impact)
 	if len(vs) < need {
 		return nil
 	}
-	if t1 < t0 {
-		return nil
-	}
-	g.width = max(g.half/s.air.c+float64(3*g.sigma), (t1-t0)/(1<<17))
+	speed := g.s.air.c
+	g.width = max(g.half/speed+float64(3*g.sigma), (t1-t0)/(1<<17))
 	g.width /= 2
-	width := g.width
-	inv := 1 / width
-	t0 -= float64(1.2*c.reach)/s.air.c + 1
-	bins := int((t1-t0)/width) + 3
-	votes := make([]int16, bins+2)
-	best := map[block]candidate{}
-	span := float64(blockCells * g.size / s.air.c)
+	inv := 1 / g.width
+	t0 -= float64(1.2*g.c.reach)/speed + 1
+	bins := int((t1-t0)/g.width) + 3
+	votes := ballot{make([]int16, bins+2), make([]uint64, (bins+2)/64+1)}
+	best := map[uint64]candidate{} // by block
+	span := float64(blockCells * g.size / speed)
+	spans := uint64(float64(float64(bins)*g.width)/span) + 2
+	type hearer struct {
+		v *voter
+		r float64
+	}
+	near := make([]hearer, 0, len(vs))
 	for cell := range g.cols * g.rows {
 		x, y := g.centre(cell)
-		n := 0
-		first, last := bins, -1
+		near = near[:0]
 		for i := range vs {
 			v := &vs[i]
-			dx, dy := v.x-x, v.y-y
-			r2 := sq(dx) + sq(dy)
-			if r2 > v.reach2 {
-				continue
+			if r2 := sq(v.x-x) + sq(v.y-y); r2 <= v.reach2 {
+				near = append(near, hearer{v, r2})
 			}
-			r := math.Sqrt(r2)
-			n++
-			shift := r/s.air.c + t0
+		}
+		if len(near) < need {
+			continue
+		}
+		first, last := bins, -1
+		for _, n := range near {
+			v, r := n.v, math.Sqrt(n.r)
+			shift := r/speed + t0
 			base := g.tolerance(0, r)
 			open := -1 // last bin this sensor has voted for: it has one vote a bin
 			hs := v.h[:len(v.t)]
@@ -157,35 +179,34 @@ func (g *grid) sweep(need int, free []bool, impact bool) []candidate {
 					first = min(first, lo)
 				}
 				open = hi
-				votes[lo]++
-				votes[hi+1]--
+				votes.add(lo, 1)
+				votes.add(hi+1, -1)
 			}
 			last = max(last, open)
 		}
 		if last < 0 {
 			continue
 		}
-		if n < need {
-			clear(votes[first : last+2])
-			continue
-		}
-		var sum int16
-		rising := true
-		var prev int16
-		for b := first; b <= last+1; b++ {
-			sum += votes[b]
-			votes[b] = 0
-			if sum < prev && rising && int(prev) >= need {
-				c := candidate{bound: int(prev), cell: cell, t: t0 + mul(float64(b)-0.5, width)}
-				at := block{cell / g.cols / blockCells, cell % g.cols / blockCells, int((c.t - t0) / span)}
-				if old, ok := best[at]; !ok || c.before(old) {
-					best[at] = c
+		row, col := uint64(cell/g.cols/blockCells), uint64(cell%g.cols/blockCells)
+		sum, rising := 0, true
+		for w := first >> 6; w <= (last+1)>>6; w++ {
+			for m := votes.marks[w]; m != 0; m &= m - 1 {
+				b := w<<6 | bits.TrailingZeros64(m)
+				change := int(votes.change[b])
+				votes.change[b] = 0
+				if change == 0 {
+					continue
 				}
+				if change < 0 && rising && sum >= need {
+					c := candidate{bound: sum, cell: cell, t: t0 + mul(float64(b)-0.5, g.width)}
+					at := uint64((row<<32|col)*spans) + uint64(int((c.t-t0)/span))
+					if old, ok := best[at]; !ok || c.before(&old) {
+						best[at] = c
+					}
+				}
+				sum, rising = sum+change, change > 0
 			}
-			if sum != prev {
-				rising = sum > prev
-			}
-			prev = sum
+			votes.marks[w] = 0
 		}
 	}
 	out := make([]candidate, 0, len(best))
@@ -194,20 +215,24 @@ func (g *grid) sweep(need int, free []bool, impact bool) []candidate {
 	}
 	slices.SortFunc(out, func(a, b candidate) int {
 		switch {
-		case a.before(b):
+		case a.bound != b.bound:
+			return b.bound - a.bound
+		case a.t < b.t:
 			return -1
-		case b.before(a):
+		case a.t > b.t:
 			return 1
 		}
-		return 0
+		return a.cell - b.cell
 	})
 	return out
 }
 
 // gather lists, by sensor, the free arrivals that may belong to an event within half a cell of a place and time, and
-// counts the sensors that have one.
+// counts the sensors that have one. The list is the caller's until the next call.
 func (g *grid) gather(x, y, t float64, free []bool, impact bool) (set []int, sensors int) {
-	s, width := g.s, g.width
+	s := g.s
+	set = g.set[:0]
+	cell := g.half / s.air.c
 	for _, i := range g.c.sensors {
 		sn := &s.sensors[i]
 		if len(sn.picks) == 0 {
@@ -217,26 +242,39 @@ func (g *grid) gather(x, y, t float64, free []bool, impact bool) (set []int, sen
 		if r > sn.reach {
 			continue
 		}
-		want := t + r/s.air.c
-		k, _ := slices.BinarySearchFunc(sn.picks, want-float64(2*g.tolerance(g.sigma, r))-width-1, func(p int, t float64) int {
-			return cmp.Compare(s.picks[p].t, t)
-		})
-		got := false
-		for ; k < len(sn.picks); k++ {
-			p := sn.picks[k]
-			h := g.tolerance(s.picks[p].sigma, r) + width
-			d := s.picks[p].t - want
-			if d > h+2 {
+		travel := r / s.air.c
+		want, far := t+travel, mul(g.tolB, travel)
+		widest := cell + mul(g.tolA, sn.sigma) + far + g.width
+		had := len(set)
+		for k := lowerBound(sn.times, want-widest); k < len(sn.times); k++ {
+			d := sn.times[k] - want
+			if d > widest {
 				break
 			}
+			p := sn.picks[k]
+			h := cell + mul(g.tolA, s.picks[p].sigma) + far + g.width
 			if free[p] && s.picks[p].impact == impact && d >= -h && d <= h {
 				set = append(set, p)
-				got = true
 			}
 		}
-		if got {
+		if len(set) > had {
 			sensors++
 		}
 	}
+	g.set = set
 	return set, sensors
+}
+
+// lowerBound is the index of the first of rising times that is not below t.
+func lowerBound(times []float64, t float64) int {
+	lo, hi := 0, len(times)
+	for lo < hi {
+		mid := int(uint(lo+hi) >> 1)
+		if times[mid] < t {
+			lo = mid + 1
+		} else {
+			hi = mid
+		}
+	}
+	return lo
 }

@@ -1,15 +1,12 @@
 package attribution
 
-import (
-	"encoding/binary"
-	"math"
-)
+import "math"
 
-// bestTrial is the index of the trial with the best score, the earliest of equals; -1 of none.
+// bestTrial is the index of the trial with the best rank, the earliest of equals; -1 of none.
 func bestTrial(ts []trial) int {
 	best := -1
 	for i := range ts {
-		if best < 0 || ts[i].score > ts[best].score {
+		if best < 0 || ts[i].rank > ts[best].rank {
 			best = i
 		}
 	}
@@ -36,7 +33,8 @@ func (s *scene) try(g *grid, x, y, at float64, set []int, free []bool, impact bo
 			return trial{}, false
 		}
 	}
-	t := trial{fit: f, score: s.score(c, &f)}
+	t := trial{fit: f}
+	t.score, t.rank = s.score(c, &f)
 	return t, t.score >= s.accept
 }
 
@@ -53,7 +51,7 @@ func (s *scene) polish(g *grid, t trial, free []bool, impact bool) trial {
 				if n < minArrivals {
 					continue
 				}
-				if o, ok := s.try(g, x, y, at, set, free, impact); ok && o.score > t.score {
+				if o, ok := s.try(g, x, y, at, set, free, impact); ok && o.rank > t.rank {
 					o.cand = t.cand
 					t = o
 				}
@@ -97,24 +95,16 @@ func (s *scene) reachable(c *cluster, f *fit, free []bool, impact bool) []int {
 	return set
 }
 
-// coda is how long echoes of a first arrival trouble a sensor, seconds: reflections from up to 25 m further.
-const coda = 0.15
-
-// take removes an event's arrivals and their coda from the free ones.
+// take removes an event's arrivals, and what else came with it, from the free ones.
 func (s *scene) take(c *cluster, f *fit, free []bool, impact bool) {
 	for _, p := range f.use {
 		free[p] = false
 	}
 	for _, i := range c.sensors {
 		sn := &s.sensors[i]
-		want := s.predict(&f.v, sn, nil)
-		if float64((want-f.v[nT])*s.air.c) > float64(1.2*sn.reach) {
-			continue
-		}
+		h := s.hearing(f, sn)
 		for _, p := range sn.picks {
-			k := &s.picks[p]
-			d := k.t - want
-			if k.impact == impact && d > float64(-4*s.sigmaAt(k, want-f.v[nT])) && d < coda {
+			if k := &s.picks[p]; k.impact == impact && h.own(s, k) {
 				free[p] = false
 			}
 		}
@@ -124,12 +114,9 @@ func (s *scene) take(c *cluster, f *fit, free []bool, impact bool) {
 // setKey identifies a set of picks and the neighbourhood a refinement starts from.
 func setKey(set []int, row, col int) uint64 {
 	h := uint64(14695981039346656037)
-	var b [8]byte
 	add := func(v int) {
-		binary.LittleEndian.PutUint64(b[:], uint64(v))
-		for _, x := range b {
-			h = (h ^ uint64(x)) * 1099511628211
-		}
+		h = (h ^ uint64(v)) * 0x9E3779B97F4A7C15
+		h ^= h >> 32
 	}
 	for _, p := range set {
 		add(p)

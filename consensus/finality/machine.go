@@ -207,8 +207,9 @@ func (m *Machine) Wants(from treaty.Nation, p Place) bool {
 			return true // a second one may be evidence
 		}
 		return p.Step == treaty.StepCommit || p.Round >= m.round
-	case p.Type == treaty.TypeProposal:
-		return p.Round >= m.round
+	case p.Type == treaty.TypeProposal: // the dearest message of all: it carries wishes, and these carry certificates
+		return p.Round >= m.round && p.Round <= m.round+maxAhead && from == m.Proposer(p.Height, p.Round) &&
+			(p.Round > m.round || m.proposal == nil)
 	}
 	return true
 }

@@ -117,32 +117,62 @@ func parseWish(s *treaty.Signed) (*Wish, error) {
 func (o *Opened) Finish(net *treaty.Network) (Message, error) {
 	switch {
 	case o.msg.Wish != nil:
-		return o.msg, checkWish(net, o.msg.Wish)
-	case o.msg.Proposal != nil:
-		p := o.msg.Proposal
-		for _, raw := range p.Wishes {
-			s, err := treaty.ParseSigned(raw, treaty.MaxCertificate+512)
-			if err != nil {
-				return Message{}, err
-			}
-			w, err := parseWish(s)
-			if err != nil {
-				return Message{}, err
-			}
-			if err := net.Verify(s); err != nil {
-				return Message{}, err
-			}
-			if err := checkWish(net, w); err != nil {
-				return Message{}, err
-			}
-			p.Opened = append(p.Opened, *w)
+		if err := o.msg.Wish.checkPrepared(); err != nil || o.msg.Wish.Prepared == nil {
+			return o.msg, err
 		}
+		return o.msg, net.VerifyCertificate(o.msg.Wish.Prepared)
+	case o.msg.Proposal != nil:
+		return o.msg, o.msg.Proposal.open(net)
 	}
 	return o.msg, nil
 }
 
-// checkWish refuses a wish whose prepare certificate does not hold or does not belong to its height.
-func checkWish(net *treaty.Network, w *Wish) error {
+// open parses and verifies the wishes inside a proposal: one of a nation, their signatures in one batch, and each
+// certificate that several of them carry once.
+func (p *Proposal) open(net *treaty.Network) error {
+	var signed []*treaty.Signed
+	wished := map[treaty.Nation]bool{}
+	for _, raw := range p.Wishes {
+		s, err := treaty.ParseSigned(raw, treaty.MaxCertificate+512)
+		if err != nil {
+			return err
+		}
+		w, err := parseWish(s)
+		if err != nil {
+			return err
+		}
+		if wished[w.From] || w.Height != p.Height || w.Round != p.Round {
+			return fmt.Errorf("%w: proposal of height %d, round %d with a wish too many: %s for height %d, round %d",
+				treaty.ErrMalformed, p.Height, p.Round, w.From, w.Height, w.Round)
+		}
+		wished[w.From] = true
+		signed = append(signed, s)
+		p.Opened = append(p.Opened, *w)
+	}
+	for _, err := range net.VerifyAll(signed) {
+		if err != nil {
+			return err
+		}
+	}
+	good := map[treaty.Hash]bool{}
+	for i := range p.Opened {
+		w := &p.Opened[i]
+		if err := w.checkPrepared(); err != nil {
+			return err
+		}
+		if w.Prepared == nil || good[treaty.HashOf(treaty.Encode(w.Prepared))] {
+			continue
+		}
+		if err := net.VerifyCertificate(w.Prepared); err != nil {
+			return err
+		}
+		good[treaty.HashOf(treaty.Encode(w.Prepared))] = true
+	}
+	return nil
+}
+
+// checkPrepared refuses a prepare certificate that does not belong in this wish; its signatures are not checked.
+func (w *Wish) checkPrepared() error {
 	c := w.Prepared
 	if c == nil {
 		return nil
@@ -151,7 +181,7 @@ func checkWish(net *treaty.Network, w *Wish) error {
 		return fmt.Errorf("%w: wish of %s for height %d, round %d carries a %s certificate of height %d, round %d",
 			treaty.ErrMalformed, w.From, w.Height, w.Round, c.Step, c.Height, c.Round)
 	}
-	return net.VerifyCertificate(c)
+	return nil
 }
 
 // Open parses and verifies one message: for single messages and tests; the driver batches.

@@ -99,6 +99,8 @@ func TestOpenRefuses(t *testing.T) {
 		{"proposal with a vote for a wish", proposal(ok), treaty.ErrMalformed},
 		{"proposal with a bad wish", proposal(flip(wish(good))), treaty.ErrBadSignature},
 		{"proposal with a wish whose lock is short", proposal(wish(bent(func(c *treaty.Certificate) { c.Sigs = c.Sigs[1:] }))), treaty.ErrNoQuorum},
+		{"proposal with two wishes of one nation", proposal(wish(good), wish(nil)), treaty.ErrMalformed},
+		{"proposal with a wish for another round", proposal(signed(t, fix, 1, treaty.TypeWish, treaty.Wish{Height: 1, Round: 3})), treaty.ErrMalformed},
 		{"proposal with 41 wishes", proposal(make([][]byte, treaty.MaxNations+1)...), treaty.ErrTooLarge},
 		{"vote of a stranger", signed(t, stranger, 4, treaty.TypeVote, vote), nil},
 		{"vote under another accord", signed(t, other, 0, treaty.TypeVote, vote), nil},
@@ -109,7 +111,8 @@ func TestOpenRefuses(t *testing.T) {
 			t.Errorf("%s: got %v, want %v", k.name, err, k.want)
 		}
 	}
-	for name, raw := range map[string][]byte{"vote": ok, "wish": wish(good), "wish without a lock": wish(nil), "proposal": proposal(wish(good), wish(nil))} {
+	second := signed(t, fix, 1, treaty.TypeWish, treaty.Wish{Height: 1, Round: 2, Prepared: good})
+	for name, raw := range map[string][]byte{"vote": ok, "wish": wish(good), "wish without a lock": wish(nil), "proposal": proposal(wish(good), second)} {
 		if _, err := Open(fix.Net, raw); err != nil {
 			t.Errorf("a good %s is refused: %v", name, err)
 		}

@@ -18,6 +18,7 @@ type everything struct{ n uint64 }
 
 func (m *everything) Apply(*treaty.Record) (bool, [][]byte) { m.n++; return true, nil }
 func (m *everything) LedgerTime() treaty.Time               { return treaty.Time(m.n) }
+func (m *everything) Closed() treaty.Window                 { return 0 }
 func (m *everything) Encode() []byte                        { return treaty.Encode(m.n) }
 func (m *everything) Clone() Machine                        { c := *m; return &c }
 

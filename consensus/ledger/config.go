@@ -18,6 +18,8 @@ type Machine interface {
 	Apply(r *treaty.Record) (taken bool, derived [][]byte)
 	// LedgerTime never goes back (design section 6).
 	LedgerTime() treaty.Time
+	// Closed is the first window that is not closed for everybody; it never goes back (design section 6).
+	Closed() treaty.Window
 	// Encode is the whole state; Config.Load reads it.
 	Encode() []byte
 	// Clone is a copy that shares nothing that changes.

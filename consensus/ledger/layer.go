@@ -39,10 +39,10 @@ type layer struct {
 	ids    map[treaty.Hash]uint64
 	bytes  uint64
 
-	// bounds are the sizes reached at the end of each Raft entry that changed the size, rising, and times the ledger
-	// time there. A zero root has not been asked for yet; once set it never changes.
+	// bounds are the sizes reached at the end of each Raft entry that changed the size, rising, and times what the
+	// machine's clock said there. A zero root has not been asked for yet; once set it never changes.
 	bounds []treaty.Checkpoint
-	times  []treaty.Time
+	times  []instant
 	rooted int // how many of bounds, from the first, surely have a root
 	marks  []mark
 	marked uint64 // size of the last mark, here or stored
@@ -147,10 +147,18 @@ func (t *layer) take(r *treaty.Record, out []Leaf) (_ []Leaf, taken bool, err er
 	return out, true, nil
 }
 
+// instant is what a machine says about time.
+type instant struct {
+	time   treaty.Time
+	closed treaty.Window
+}
+
+func instantOf(m Machine) instant { return instant{m.LedgerTime(), m.Closed()} }
+
 // bound notes that a Raft entry ends here, and keeps a mark when one is due.
 func (t *layer) bound(index, term uint64) {
 	t.bounds = append(t.bounds, treaty.Checkpoint{Size: t.end(), Index: index, Term: term})
-	t.times = append(t.times, t.machine.LedgerTime())
+	t.times = append(t.times, instantOf(t.machine))
 	if t.end()-t.marked < t.cfg.MarkEvery {
 		return
 	}

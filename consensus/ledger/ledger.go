@@ -35,10 +35,10 @@ type Ledger struct {
 	// stalled is why Apply takes nothing more; Reset clears it.
 	stalled error
 
-	// cert, finalSize and finalTime move in Done only: they say what is durable.
+	// cert, finalSize and finalAt move in Done only: they say what is durable.
 	cert      *treaty.Certificate
 	finalSize uint64
-	finalTime treaty.Time
+	finalAt   instant
 	// cosignedSize and cosignedNote move in the Done of SetCosigned.
 	cosignedSize uint64
 	cosignedNote []byte
@@ -141,7 +141,7 @@ func (l *Ledger) LastIndex() uint64 {
 func (l *Ledger) Holds(c treaty.Checkpoint) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	_, ok := l.timeAt(c)
+	_, ok := l.instantAt(c)
 	return ok
 }
 
@@ -149,16 +149,17 @@ func (l *Ledger) Holds(c treaty.Checkpoint) bool {
 func (l *Ledger) TimeAt(c treaty.Checkpoint) (treaty.Time, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.timeAt(c)
+	at, ok := l.instantAt(c)
+	return at.time, ok
 }
 
-func (l *Ledger) timeAt(c treaty.Checkpoint) (treaty.Time, bool) {
+func (l *Ledger) instantAt(c treaty.Checkpoint) (instant, bool) {
 	if l.cert != nil && c == l.cert.Checkpoint {
-		return l.finalTime, true
+		return l.finalAt, true
 	}
 	i, ok := l.tent.find(c)
 	if !ok {
-		return 0, false
+		return instant{}, false
 	}
 	return l.tent.times[i], true
 }
@@ -186,7 +187,14 @@ func (l *Ledger) Certified() *treaty.Certificate {
 func (l *Ledger) FinalLedgerTime() treaty.Time {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.finalTime
+	return l.finalAt.time
+}
+
+// FinalClosed is the first window that was not closed for everybody at the last certificate: earlier ones may be revealed.
+func (l *Ledger) FinalClosed() treaty.Window {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.finalAt.closed
 }
 
 // TentativeLedgerTime is the ledger time behind the last applied record.

@@ -36,10 +36,11 @@ func (l *Ledger) load() error {
 	if err := l.checkCertificate(cert); err != nil {
 		return fmt.Errorf("%w: last certificate, height %d: %w", ErrCorrupt, cert.Height, err)
 	}
-	l.cert, l.finalSize, l.finalTime = cert, cert.Checkpoint.Size, final.Time
+	l.cert, l.finalSize, l.finalAt = cert, cert.Checkpoint.Size, instant{time: final.Time}
 	if l.tent, err = l.rebuild(); err != nil {
 		return err
 	}
+	l.finalAt = instantOf(l.tent.machine)
 	if _, more, err := l.store.get(l.store.numbered(kindEntry, l.finalSize)); err != nil || more {
 		return fmt.Errorf("%w: there is an entry %d behind the certified size (%v)", ErrCorrupt, l.finalSize, err)
 	}
@@ -69,7 +70,7 @@ func (l *Ledger) checkCertificate(c *treaty.Certificate) error {
 }
 
 // rebuild makes the layer that stands exactly at the last certificate: from the last mark, or from the start, by
-// replaying the entries since. It changes nothing of l, and reads only cert, finalSize and finalTime, which stand still
+// replaying the entries since. It changes nothing of l, and reads only cert, finalSize and finalAt, which stand still
 // as long as the driver does nothing else.
 func (l *Ledger) rebuild() (*layer, error) {
 	size, m, err := l.loadMark()
@@ -90,8 +91,8 @@ func (l *Ledger) rebuild() (*layer, error) {
 	if root, err := t.root(l.finalSize); err != nil || c.Size > 0 && root != c.Root {
 		return nil, fmt.Errorf("%w: root at %d is %s, the certificate says %s (%v)", ErrCorrupt, c.Size, root.Short(), c.Root.Short(), err)
 	}
-	if now := m.LedgerTime(); c.Size > 0 && now != l.finalTime {
-		return nil, fmt.Errorf("%w: ledger time at %d is %s, it was %s when it was certified", ErrCorrupt, c.Size, now, l.finalTime)
+	if now := m.LedgerTime(); c.Size > 0 && now != l.finalAt.time {
+		return nil, fmt.Errorf("%w: ledger time at %d is %s, it was %s when it was certified", ErrCorrupt, c.Size, now, l.finalAt.time)
 	}
 	// What the replayed leaves were hashed to is what is stored for them: else a proof would come out wrong later.
 	if root, err := tlog.TreeHash(int64(l.finalSize), l.store); err != nil || c.Size > 0 && treaty.Hash(root) != c.Root {

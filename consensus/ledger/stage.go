@@ -95,7 +95,7 @@ func (l *Ledger) Stage(b *pebble.Batch, cert *treaty.Certificate) (*Staged, erro
 	c := cert.Checkpoint
 	l.mu.Lock()
 	t := l.tent
-	at, ok := l.timeAt(c)
+	at, ok := l.instantAt(c)
 	l.mu.Unlock()
 	err := error(nil)
 	if ok {
@@ -166,7 +166,7 @@ func (l *Ledger) graft(b *pebble.Batch, s *Staged, cert *treaty.Certificate, ent
 	}
 	t.last = c.Index
 	t.bound(c.Index, c.Term)
-	if err := l.write(b, s, t, cert, t.machine.LedgerTime()); err != nil {
+	if err := l.write(b, s, t, cert, instantOf(t.machine)); err != nil {
 		return err
 	}
 	settle := s.settle
@@ -214,7 +214,7 @@ func limited(entries iter.Seq2[[]byte, error], n uint64) iter.Seq2[[]byte, error
 }
 
 // write fills the batch from layer t, outside the lock: the views it takes never change.
-func (l *Ledger) write(b *pebble.Batch, s *Staged, t *layer, cert *treaty.Certificate, at treaty.Time) error {
+func (l *Ledger) write(b *pebble.Batch, s *Staged, t *layer, cert *treaty.Certificate, at instant) error {
 	l.mu.Lock()
 	leaves := t.leaves.view(s.From, s.To)
 	hashes := t.hashes.view(uint64(tlog.StoredHashCount(int64(s.From))), uint64(tlog.StoredHashCount(int64(s.To))))
@@ -236,7 +236,7 @@ func (l *Ledger) write(b *pebble.Batch, s *Staged, t *layer, cert *treaty.Certif
 	if err := l.thin(b, cert.Height); err != nil {
 		return err
 	}
-	final := treaty.Encode(finalPointer{Version: finalVersion, Height: cert.Height, Time: at})
+	final := treaty.Encode(finalPointer{Version: finalVersion, Height: cert.Height, Time: at.time})
 	if err := b.Set(l.store.key(kindFinal), final, nil); err != nil {
 		return err
 	}
@@ -246,7 +246,7 @@ func (l *Ledger) write(b *pebble.Batch, s *Staged, t *layer, cert *treaty.Certif
 			l.stalled = err
 			l.cfg.Log.Error("ledger: cannot move the edge; restart this node", "size", s.To, "err", err)
 		}
-		l.cert, l.finalSize, l.finalTime = cert, s.To, at
+		l.cert, l.finalSize, l.finalAt = cert, s.To, at
 	}
 	return nil
 }
@@ -270,6 +270,9 @@ func (l *Ledger) thin(b *pebble.Batch, height uint64) error {
 	}
 	if err := b.Delete(l.store.numbered(kindCertificate, old.Height), nil); err != nil {
 		return err
+	}
+	if old.Checkpoint.Size == l.cosignedSize {
+		return nil // cosigning is far behind: this note is still the one that observers are shown
 	}
 	return b.Delete(l.store.numbered(kindNote, old.Checkpoint.Size), nil)
 }

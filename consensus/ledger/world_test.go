@@ -56,6 +56,7 @@ func (c *counter) Apply(r *treaty.Record) (bool, [][]byte) {
 }
 
 func (c *counter) LedgerTime() treaty.Time { return c.Time }
+func (c *counter) Closed() treaty.Window   { return treaty.Window(c.Time) }
 func (c *counter) Encode() []byte          { return treaty.Encode(c) }
 
 func (c *counter) Clone() Machine {
@@ -340,6 +341,9 @@ func (n *node) check(h *history, index uint64) {
 	}
 	if n.FinalLedgerTime() != finalTime || n.TentativeLedgerTime() != liveTime {
 		n.t.Fatalf("ledger times %s, %s, want %s, %s", n.FinalLedgerTime(), n.TentativeLedgerTime(), finalTime, liveTime)
+	}
+	if closed := n.FinalClosed(); closed != treaty.Window(finalTime) {
+		n.t.Fatalf("closed up to %d in the final state, want %d", closed, finalTime)
 	}
 	bs := h.boundaries(final, index)
 	got := n.Boundaries()

@@ -59,14 +59,16 @@ type Row struct {
 	ErrorM  float64       // between the two places
 	Beyond  time.Duration // from the sound's last arrival to FINAL; 0 where unknown
 	Class   bool          // the class is right too
+	Coarse  bool          // the class is a coarser word for the right one
 }
 
 // Table is the whole comparison. Rows are by time.
 type Table struct {
 	Rows  []Row
 	Count map[Result]int
-	// Matched is how many events have a verdict, ClassRight how many of those name the class.
-	Matched, ClassRight int
+	// Matched is how many events have a verdict, ClassRight how many of those name the class, and ClassCoarse how many do
+	// so in a coarser word. The others name a wrong one.
+	Matched, ClassRight, ClassCoarse int
 }
 
 // gate is how far in time and place a verdict may lie from what it is about.
@@ -106,12 +108,16 @@ func Score(truth []Event, verdicts []Judged) *Table {
 		ofEvent[q.e], ofVerdict[q.v] = q.v, q.e
 		ev, ju := &truth[q.e], &verdicts[q.v]
 		r := Row{Event: ev, Verdict: ju, Result: compare(ev, ju), ErrorM: q.dist, Class: ev.Class == ju.Class}
+		r.Coarse = !r.Class && coarser(ju.Class, ev.Class)
 		if ju.Final != 0 {
 			r.Beyond = ju.Final.Sub(ev.LastArrival)
 		}
 		out.Matched++
 		if r.Class {
 			out.ClassRight++
+		}
+		if r.Coarse {
+			out.ClassCoarse++
 		}
 		out.add(r)
 	}
@@ -137,6 +143,19 @@ func Score(truth []Event, verdicts []Judged) *Table {
 	}
 	slices.SortStableFunc(out.Rows, func(a, b Row) int { return cmp.Compare(a.time(), b.time()) })
 	return out
+}
+
+// coarser says whether a word is true of a class without naming it.
+func coarser(word, class treaty.EventClass) bool {
+	switch word {
+	case treaty.ClassUndetermined:
+		return true
+	case treaty.ClassLaunch:
+		return class == treaty.ClassArtillery || class == treaty.ClassMortar || class == treaty.ClassRocketArtillery
+	case treaty.ClassOther:
+		return class == treaty.ClassThunder || class == treaty.ClassQuarryBlast
+	}
+	return false
 }
 
 func (t *Table) add(r Row) {

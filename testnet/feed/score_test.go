@@ -77,3 +77,28 @@ func TestScore(t *testing.T) {
 		t.Error("a time to FINAL without verdicts")
 	}
 }
+
+// A coarser word must count as coarser and not as wrong, and a wrong one not as coarser.
+func TestCoarser(t *testing.T) {
+	for _, x := range []struct {
+		word, class treaty.EventClass
+		want        bool
+	}{
+		{treaty.ClassLaunch, treaty.ClassMortar, true},
+		{treaty.ClassLaunch, treaty.ClassSmallArms, false},
+		{treaty.ClassLaunch, treaty.ClassThunder, false},
+		{treaty.ClassOther, treaty.ClassThunder, true},
+		{treaty.ClassOther, treaty.ClassArtillery, false},
+		{treaty.ClassUndetermined, treaty.ClassArtillery, true},
+		{treaty.ClassMortar, treaty.ClassArtillery, false},
+	} {
+		if got := coarser(x.word, x.class); got != x.want {
+			t.Errorf("%v for %v: %v, want %v", x.word, x.class, got, x.want)
+		}
+		e := Event{Class: x.class, Time: 1e15, LastArrival: 1e15}
+		tb := Score([]Event{e}, []Judged{{Class: x.word, Time: 1e15, Outcome: treaty.Inconclusive}})
+		if tb.ClassRight != 0 || tb.ClassCoarse != map[bool]int{true: 1}[x.want] {
+			t.Errorf("%v for %v: %d right, %d coarser", x.word, x.class, tb.ClassRight, tb.ClassCoarse)
+		}
+	}
+}

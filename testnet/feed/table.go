@@ -83,7 +83,7 @@ func (t *Table) Summary() string {
 		}
 	}
 	if n := t.Matched; n > 0 {
-		parts = append(parts, fmt.Sprintf("class right %d of %d", t.ClassRight, n))
+		parts = append(parts, fmt.Sprintf("class right %d, coarser %d of %d", t.ClassRight, t.ClassCoarse, n))
 	}
 	if m, ok := t.ErrorM(0.5); ok {
 		parts = append(parts, fmt.Sprintf("error of place p50 %.0f m", m))

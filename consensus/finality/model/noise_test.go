@@ -1,6 +1,7 @@
 package model
 
 import (
+	"errors"
 	"math/rand/v2"
 
 	"truceline/consensus/finality"
@@ -71,6 +72,9 @@ func (g *stage) tempt(rng *rand.Rand, s *seat, h int) error {
 					return err
 				}
 				msg, err := g.propose(h, r, v, opened)
+				if errors.Is(err, treaty.ErrMalformed) {
+					continue // refused before any machine saw it: a wish twice, or one of another round
+				}
 				if err != nil {
 					return err
 				}
