@@ -23,6 +23,8 @@ func commands() []*ucli.Command {
 		accordCommand(),
 		nodeCommand(),
 		verdictCommand(),
+		misbehaviourCommand(),
+		forkCommand(),
 		sensorCommand(),
 		benchCommand(),
 		versionCommand(),

@@ -15,6 +15,7 @@ import (
 
 	ucli "github.com/urfave/cli/v2"
 
+	"truceline/consensus/raftnet"
 	"truceline/internal/durable"
 	"truceline/testnet"
 	"truceline/testnet/bench"
@@ -205,7 +206,7 @@ const (
 	idleOver    = 20 * time.Second
 )
 
-// benchIdle starts a testnet of processes, leaves it alone, and takes it down again.
+// benchIdle starts a testnet of processes with the times of a real node, leaves it alone, and takes it down again.
 func benchIdle(c *ucli.Context, d *Display, under string) (_ *bench.Idle, err error) {
 	dir, err := os.MkdirTemp(under, "bench-idle-")
 	if err != nil {
@@ -216,7 +217,11 @@ func benchIdle(c *ucli.Context, d *Display, under string) (_ *bench.Idle, err er
 	if err != nil {
 		return nil, err
 	}
-	p, err := testnet.Up(testnet.UpConfig{Dir: filepath.Join(dir, "net"), Nations: idleNations, Land: land, Speed: 1, NodeFile: nodeFileOf})
+	// A testnet's own pace is ten heartbeats more a second than a nation's node sends.
+	patient := func(s testnet.Seat, accord treaty.Hash, _ testnet.Pace, clock *testnet.ClockBase) ([]byte, error) {
+		return nodeFileOf(s, accord, testnet.Pace{Timing: raftnet.DefaultTiming(), RoundTimeout: 2 * time.Second}, clock)
+	}
+	p, err := testnet.Up(testnet.UpConfig{Dir: filepath.Join(dir, "net"), Nations: idleNations, Land: land, Speed: 1, NodeFile: patient})
 	if err != nil {
 		return nil, err
 	}

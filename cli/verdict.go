@@ -150,6 +150,12 @@ func verdictShow(c *ucli.Context) error {
 	}
 	showVerdict(c, v.Verdict)
 	rows := [][]string{{"status", printable(v.Status)}, {"ledger index", fmt.Sprint(v.Index)}, {"id", id.String()}}
+	for _, m := range v.Misbehaviour {
+		rows = append(rows, []string{"note", printable(m.Text)})
+	}
+	if !v.Standing.IsZero() {
+		rows = append(rows, []string{"stands instead", v.Standing.String()})
+	}
 	if !v.SupersededBy.IsZero() {
 		rows = append(rows, []string{"superseded by", v.SupersededBy.String()})
 	}

@@ -27,6 +27,7 @@ type author struct {
 	finals  chan struct{}
 	isFinal func(treaty.Hash) bool
 	unfinal []ownRecord // owned by run
+	outside uint64      // first own record that the pool had no room for, 0 for none; owned by run
 }
 
 type ownRecord struct {
@@ -36,8 +37,9 @@ type ownRecord struct {
 
 // submission is one body that wants to become a record.
 type submission struct {
-	body treaty.Body
-	done chan submitted
+	body   treaty.Body
+	before func(treaty.Hash) // called with the record's id before it leaves; may be nil
+	done   chan submitted
 }
 
 type submitted struct {
@@ -60,10 +62,14 @@ func newAuthor(signer *treaty.Signer, store *evidence.Store, p *pool.Pool, clock
 // Submit makes a record of body and returns it when it is durable here and on its way to everybody. It will be ordered
 // and final unless more than f nations stand against it; if this node crashes it is sent again after the restart.
 func (a *author) Submit(ctx context.Context, body treaty.Body) (*treaty.Record, error) {
+	return a.submit(ctx, body, nil)
+}
+
+func (a *author) submit(ctx context.Context, body treaty.Body, before func(treaty.Hash)) (*treaty.Record, error) {
 	if err := body.Check(); err != nil {
 		return nil, err
 	}
-	s := submission{body, make(chan submitted, 1)}
+	s := submission{body, before, make(chan submitted, 1)}
 	select {
 	case a.queue <- s:
 	case <-ctx.Done():
@@ -149,7 +155,7 @@ func (a *author) publishAttestation(s submission) error {
 		s.done <- submitted{nil, err}
 		return fmt.Errorf("write own attestation down: %w", err)
 	}
-	a.release(r)
+	a.release(r, s.before)
 	s.done <- submitted{r, nil}
 	return nil
 }
@@ -166,7 +172,7 @@ func (a *author) publishTogether(batch []submission) error {
 	}
 	for i, s := range batch {
 		if errs[i] == nil {
-			a.release(rs[i])
+			a.release(rs[i], s.before)
 		}
 		s.done <- submitted{rs[i], errs[i]}
 	}
@@ -174,9 +180,15 @@ func (a *author) publishTogether(batch []submission) error {
 }
 
 // release puts a durable record into our own pool and sends it to everybody.
-func (a *author) release(r *treaty.Record) {
-	if _, err := a.pool.Add(r, time.Now()); err != nil {
-		a.log.Warn("own record waits outside the pool", slog.Uint64("seq", r.Seq), slog.Any("error", err))
+func (a *author) release(r *treaty.Record, before func(treaty.Hash)) {
+	if before != nil {
+		before(r.ID)
+	}
+	if a.outside == 0 {
+		if _, err := a.pool.Add(r, time.Now()); err != nil {
+			a.outside = r.Seq
+			a.log.Warn("own records wait outside the pool until it has room", slog.Uint64("seq", r.Seq), slog.Any("error", err))
+		}
 	}
 	a.remember(r)
 	a.send(r.Raw())
@@ -207,6 +219,29 @@ func (a *author) markFinal() error {
 	if err := a.store.MarkFinal(last); err != nil {
 		return fmt.Errorf("note own records as final: %w", err)
 	}
+	return a.refill()
+}
+
+// refill puts the own records that found the pool full into it, as room is made: the order takes an author's records
+// without gaps, so nothing behind the first of them could ever be ordered.
+func (a *author) refill() error {
+	if a.outside == 0 {
+		return nil
+	}
+	for r, err := range a.store.Outbox() {
+		switch {
+		case err != nil:
+			return fmt.Errorf("own records waiting to become final: %w", err)
+		case r.Seq < a.outside:
+			continue
+		}
+		if _, err := a.pool.Add(r, time.Now()); err != nil {
+			a.outside = r.Seq
+			return nil
+		}
+		a.send(r.Raw())
+	}
+	a.outside = 0
 	return nil
 }
 
@@ -217,9 +252,12 @@ func (a *author) recover() error {
 		if err != nil {
 			return fmt.Errorf("own records waiting to become final: %w", err)
 		}
-		if _, err := a.pool.Add(r, time.Now()); err == nil {
-			n++
+		if a.outside == 0 {
+			if _, err := a.pool.Add(r, time.Now()); err != nil {
+				a.outside = r.Seq
+			}
 		}
+		n++
 		a.remember(r)
 	}
 	if n > 0 {

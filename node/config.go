@@ -63,6 +63,8 @@ type Config struct {
 	Sources []sensorio.SourceConfig
 	// CacheBytes is Pebble's block cache, MemTableBytes its write buffer; 0: 8 MiB and 16 MiB.
 	CacheBytes, MemTableBytes int64
+	// Tamper makes the node hostile, under an exercise accord only; nil everywhere else.
+	Tamper Tamper
 	// Registry takes the node's metrics; nil makes one.
 	Registry *prometheus.Registry
 	Log      *slog.Logger
@@ -123,6 +125,7 @@ func (c Config) Validate() error {
 			need(isEd && m.Cosign.Equal(pub), "the cosign key is not the one the accord lists for %s", c.Nation)
 		}
 	}
+	need(c.Tamper == nil || c.Net != nil && c.Net.Accord.Exercise, "a node may be made hostile in an exercise only: remove Tamper")
 	need(len(c.Listen) > 0, "no libp2p address to listen on")
 	return errors.Join(errs...)
 }

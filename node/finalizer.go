@@ -20,10 +20,11 @@ import (
 // The finalizer drives the finality machine. One goroutine (run) owns the machine and is the only one that moves the
 // ledger's final state:
 //
-//	mesh readers ──inbox (bounded, oldest dropped by the sender)──┐
+//	mesh readers ──inbox (a bounded lane each)────────────────────┐
 //	Raft's FSM goroutine ──applied (signal)────────────────────────┤
 //	Raft's FSM goroutine ──reach (request, waits)──────────────────┼──► run ──► disk, then mesh
 //	fetcher goroutine ──fetched───────────────────────────────────┤
+//	rebuildLoop ──alone (request, waits)───────────────────────────┤
 //	time ──timer──────────────────────────────────────────────────┘
 //
 // The one durable order is in settle and in carry: nothing is sent before what it says was synced.
@@ -32,17 +33,19 @@ type finalizer struct {
 	machine *finality.Machine // owned by run
 	start   time.Time
 
-	inbox   chan inboxMessage
+	inbox   *inbox
 	applied chan struct{}
 	reached chan reachRequest
 	fetched chan fetchResult
+	tasks   chan task
 
 	waiting  []reachRequest      // owned by run
 	behind   *treaty.Certificate // certificate we cannot settle yet; owned by run
 	behindAt time.Time
 	fetching bool
-	unsynced bool  // a cosigned checkpoint is written and not synced; owned by run
-	ahead    ahead // owned by run
+	fetchAt  time.Time // no fetch before: the last one failed; owned by run
+	unsynced bool      // a cosigned checkpoint is written and not synced; owned by run
+	ahead    ahead     // owned by run
 
 	height       atomic.Uint64
 	round        atomic.Uint64
@@ -60,8 +63,13 @@ type finalizerConfig struct {
 	Pool   *pool.Pool
 	// Send sends to one nation, or to all when to is empty.
 	Send func(to treaty.Nation, msg []byte)
-	// Fetch gets the ledger entries [from, to) from some peer.
-	Fetch func(ctx context.Context, from, to uint64) ([][]byte, error)
+	// Equivocated is told of two votes of one nation for one height, round and step.
+	Equivocated func(finality.Equivocation)
+	// Fetch gets the ledger entries from a size on from some peer, up to a verified certificate or, when that is far
+	// away, up to one before it, which it returns.
+	Fetch func(ctx context.Context, from uint64, to *treaty.Certificate) (*treaty.Certificate, [][]byte, error)
+	// Violation counts a breach of the protocol against a peer.
+	Violation func(from treaty.Nation, reason string)
 	// Grafted is called after entries [from, to) came from a peer instead of from Raft, up to index of the order.
 	// conflict says that this node had applied something else there, so Raft must be opened again at the certified point.
 	Grafted func(from, to, index uint64, conflict bool)
@@ -92,8 +100,8 @@ const (
 
 func newFinalizer(cfg finalizerConfig) (*finalizer, error) {
 	f := &finalizer{
-		cfg: cfg, start: time.Now(), inbox: make(chan inboxMessage, 4096), applied: make(chan struct{}, 1),
-		reached: make(chan reachRequest), fetched: make(chan fetchResult, 1),
+		cfg: cfg, start: time.Now(), inbox: newInbox(cfg.Net.Nations()), applied: make(chan struct{}, 1),
+		reached: make(chan reachRequest), fetched: make(chan fetchResult, 1), tasks: make(chan task),
 	}
 	voted, err := load(cfg.DB, keyVoted)
 	if err != nil {
@@ -164,6 +172,29 @@ func (f *finalizer) advance() {
 	}
 }
 
+// task is something that must not run while the finalizer moves the ledger.
+type task struct {
+	fn   func() error
+	done chan error
+}
+
+// alone runs fn on the finalizer's goroutine, between two steps: no certificate is staged then, and what the ledger holds
+// does not change under it.
+func (f *finalizer) alone(ctx context.Context, fn func() error) error {
+	t := task{fn, make(chan error, 1)}
+	select {
+	case f.tasks <- t:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	select {
+	case err := <-t.done:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
 // now is the machine's clock.
 func (f *finalizer) now() time.Duration { return time.Since(f.start) }
 
@@ -196,23 +227,29 @@ func (f *finalizer) run(ctx context.Context) error {
 		if f.behind != nil {
 			wait = min(wait, f.cfg.CatchUp/4+time.Millisecond)
 		}
-		if err := f.rest(); err != nil {
-			return err
+		if f.unsynced {
+			wait = min(wait, restAfter)
 		}
 		timer.Reset(wait)
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-timer.C:
+			if err := f.rest(); err != nil {
+				return err
+			}
 			effects = f.machine.Tick(f.now())
 		case <-f.applied:
 			effects = f.machine.Advance(f.now())
-		case first := <-f.inbox:
-			effects = f.take(first)
+		case <-f.inbox.ready:
+			effects = f.step(f.inbox.take(maxDrain))
 		case req := <-f.reached:
 			f.waiting = append(f.waiting, req)
 			effects = f.machine.Step(f.now(), finality.Message{From: f.cfg.Nation, Certificate: req.cert})
 			f.answer()
+		case t := <-f.tasks:
+			t.done <- t.fn()
+			effects = f.machine.Advance(f.now())
 		case got := <-f.fetched:
 			f.fetching = false
 			if err := f.graft(ctx, got, &effects); err != nil {
@@ -224,10 +261,13 @@ func (f *finalizer) run(ctx context.Context) error {
 	}
 }
 
-// rest syncs what was written unsynced when nothing else is waiting: observers who saw a checkpoint see it again after
-// a kill -9.
+// restAfter is how long nothing may come in before rest: longer than a vote takes, whose synced write does the same.
+const restAfter = 20 * time.Millisecond
+
+// rest syncs cosigned checkpoints, which are written unsynced, when nothing else does: observers who saw one see it
+// again after a power cut.
 func (f *finalizer) rest() error {
-	if !f.unsynced || len(f.inbox) > 0 || len(f.applied) > 0 {
+	if !f.unsynced {
 		return nil
 	}
 	f.unsynced = false

@@ -11,45 +11,22 @@ import (
 	"truceline/treaty"
 )
 
-type inboxMessage struct {
-	from treaty.Nation
-	raw  []byte
-}
-
-// receive takes a finality frame from a peer. It blocks its stream when the inbox is full: that peer waits.
+// receive takes a finality frame from a peer. It blocks its stream while its share of the inbox is full: that peer waits.
 func (f *finalizer) receive(ctx context.Context, from treaty.Nation, raw []byte) {
-	select {
-	case f.inbox <- inboxMessage{from, raw}:
-	case <-ctx.Done():
-	}
+	f.inbox.put(ctx, from, raw)
 }
 
 // maxDrain bounds the messages verified at once.
 const maxDrain = 256
 
-// take verifies what the inbox holds in one batch and steps it.
-func (f *finalizer) take(first inboxMessage) []finality.Effect {
-	batch := []inboxMessage{first}
-	for len(batch) < maxDrain {
-		select {
-		case msg := <-f.inbox:
-			batch = append(batch, msg)
-			continue
-		default:
-		}
-		break
-	}
-	return f.step(batch)
-}
-
 // step verifies messages in one batch and steps them.
 func (f *finalizer) step(batch []inboxMessage) (effects []finality.Effect) {
 	var opened []*finality.Opened
 	var signed []*treaty.Signed
+	var from []treaty.Nation
 	for _, msg := range batch {
 		if o := f.open(msg, &effects); o != nil {
-			opened = append(opened, o)
-			signed = append(signed, o.Signed)
+			opened, signed, from = append(opened, o), append(signed, o.Signed), append(from, msg.from)
 		}
 	}
 	for i, err := range f.cfg.Net.VerifyAll(signed) {
@@ -58,7 +35,7 @@ func (f *finalizer) step(batch []inboxMessage) (effects []finality.Effect) {
 			msg, err = opened[i].Finish(f.cfg.Net)
 		}
 		if err != nil {
-			f.cfg.Log.Warn("a finality message is refused", slog.Any("error", err))
+			f.refuse(from[i], err)
 			continue
 		}
 		effects = append(effects, f.machine.Step(f.now(), msg)...)
@@ -111,8 +88,15 @@ func (f *finalizer) open(m inboxMessage, effects *[]finality.Effect) *finality.O
 	default:
 		err = fmt.Errorf("%w: finality frame of kind %d", treaty.ErrMalformed, m.raw[0])
 	}
-	f.cfg.Log.Warn("a finality frame is refused", slog.String("from", string(m.from)), slog.Any("error", err))
+	f.refuse(m.from, err)
 	return nil
+}
+
+// refuse counts a frame that no honest node sends against the peer that sent it; one that goes on is not heard for a
+// while (peer.Mesh.Violation), so it cannot keep this node busy with refusing.
+func (f *finalizer) refuse(from treaty.Nation, err error) {
+	f.cfg.Log.Debug("a finality frame is refused", slog.String("from", string(from)), slog.Any("error", err))
+	f.cfg.Violation(from, "bad finality frame")
 }
 
 // carry carries effects out, in order, and whatever they lead to. Several states to persist become one write: each
@@ -130,6 +114,7 @@ func (f *finalizer) carry(ctx context.Context, effects []finality.Effect) error 
 			if err := f.cfg.DB.Set(keyVoted, state.Encode(), pebble.Sync); err != nil {
 				return fmt.Errorf("write down votes: %w", err)
 			}
+			f.unsynced = false // one log: what was written before is durable too
 		}
 		var next []finality.Effect
 		for _, e := range effects {

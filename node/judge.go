@@ -26,8 +26,9 @@ type incidentCase struct {
 	done     bool
 	finding  treaty.Finding // what we attested, and on how many arrivals
 	members  int
-	lateAt   time.Time // when late evidence first made it a breach for us
-	amended  bool      // we have proposed to reopen it
+	judged   treaty.Cites // the arrivals of the event that we answered with; none if we found no such event
+	lateAt   time.Time    // when late evidence first made it a breach for us
+	amended  bool         // we have proposed to reopen it
 	verdict  *treaty.Verdict
 }
 
@@ -84,13 +85,11 @@ func (p *pipeline) use(s *sealed, b *treaty.Batch) {
 
 // complete moves through on, window by window, and asks for batches that are missing.
 func (p *pipeline) complete(ctx context.Context) {
-	policy := p.cfg.Net.Accord.Policy
-	final := p.cfg.Ledger.FinalLedgerTime()
-	last := treaty.WindowOf(final.Add(-policy.Grace()), policy.Window())
-	if final == 0 || last == 0 {
+	final, closed := p.cfg.Ledger.FinalLedgerTime(), p.cfg.Ledger.FinalClosed()
+	if closed == 0 {
 		return
 	}
-	last-- // the window that final time lies in is not over
+	last := closed - 1
 	if p.through == 0 || last > p.through+1<<20 {
 		p.through = max(p.through, p.firstWindow(last))
 	}
@@ -367,8 +366,7 @@ func (p *pipeline) answer(c *incidentCase) (treaty.Assessment, bool) {
 	if !outOfTime && best.LatestArrival > p.throughTime() {
 		return treaty.Assessment{}, false
 	}
-	key := eventKey(*best)
-	if other, ok := p.attested[key]; ok && other != c.id && c.incident.Amends.IsZero() {
+	if p.judgedElsewhere(c, *best) {
 		return notConfirmed(c.incident), true // one event is judged once
 	}
 	a := p.cfg.Judge.Assess(p.evidence.all(), *best)
@@ -376,9 +374,22 @@ func (p *pipeline) answer(c *incidentCase) (treaty.Assessment, bool) {
 		p.cfg.Log.Error("an assessment breaks its own rules and is not signed", slog.Any("error", err))
 		return notConfirmed(c.incident), true
 	}
-	p.attested[key] = c.id
-	c.members = len(best.Members)
+	c.judged, c.members = treaty.NewCites(best.Members), len(best.Members)
 	return a, true
+}
+
+// judgedElsewhere says whether this node has judged an event for another incident, be it with fewer or more arrivals,
+// that this one does not amend.
+func (p *pipeline) judgedElsewhere(c *incidentCase, e attribution.Event) bool {
+	if !c.incident.Amends.IsZero() {
+		return false
+	}
+	for id, other := range p.cases { // any of them: the order does not matter
+		if id != c.id && p.cfg.Judge.Match(e, other.judged) >= sameEvent {
+			return true
+		}
+	}
+	return false
 }
 
 // reopen proposes to amend incidents that were left INCONCLUSIVE and that this node, with evidence that came late, now

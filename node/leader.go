@@ -18,6 +18,7 @@ func lead(ctx context.Context, g *raftnet.Group, p *pool.Pool, log *slog.Logger)
 	type outcome struct{ err error }
 	done := make(chan outcome, maxProposals)
 	under, wasLeader := 0, false
+	hold := false // the order took nothing just now: wait for the next tick or outcome
 	check := time.NewTicker(250 * time.Millisecond) // leadership may change without a record coming
 	defer check.Stop()
 	for {
@@ -26,7 +27,7 @@ func lead(ctx context.Context, g *raftnet.Group, p *pool.Pool, log *slog.Logger)
 			p.Repropose()
 		}
 		wasLeader = leader
-		for leader && under < maxProposals {
+		for leader && !hold && under < maxProposals {
 			entry := p.Pack()
 			if entry == nil {
 				break
@@ -34,6 +35,7 @@ func lead(ctx context.Context, g *raftnet.Group, p *pool.Pool, log *slog.Logger)
 			proposal, err := g.Propose(entry)
 			if err != nil {
 				p.Repropose()
+				hold = true
 				break
 			}
 			under++
@@ -44,8 +46,10 @@ func lead(ctx context.Context, g *raftnet.Group, p *pool.Pool, log *slog.Logger)
 			return nil
 		case <-p.Added():
 		case <-check.C:
+			hold = false
 		case o := <-done:
 			under--
+			hold = false
 			if o.err != nil {
 				// Ambiguous: it may still be ordered. Proposing it again is harmless, the tally counts a number once.
 				log.Debug("an entry was not ordered", slog.Any("error", o.err))

@@ -40,6 +40,7 @@ type Node struct {
 	author   *author
 	final    *finalizer
 	events   *events
+	witness  *witness
 	host     host.Host
 	mesh     *peer.Mesh
 	logs     *raftlog.Store
@@ -57,7 +58,8 @@ type Node struct {
 	started   time.Time
 	running   context.Context // ends when the node stops; set before anything runs
 	stop      context.CancelCauseFunc
-	fetchTurn int // owned by the finalizer's fetcher: one at a time
+	fetchTurn int    // owned by the finalizer's fetcher: one at a time
+	unstalled uint64 // final size when a stalled ledger was last rebuilt; owned by repeat
 
 	arrivals chan arrival // records of peers, to be verified
 
@@ -167,6 +169,7 @@ func (n *Node) Run(ctx context.Context) error {
 	}
 	start("replay", n.replayEvents)
 	start("author", n.author.run)
+	start("witness", n.witness.run)
 	start("verifier", n.verify)
 	start("finality", n.final.run)
 	start("leader", func(ctx context.Context) error { return lead(ctx, n.group, n.pool, n.log) })
@@ -175,6 +178,9 @@ func (n *Node) Run(ctx context.Context) error {
 	start("pipeline", n.pipeline.run)
 	start("sensors", n.intake.Run)
 	start("observers", n.serve)
+	if t := n.cfg.Tamper; t != nil {
+		start("tamper", func(ctx context.Context) error { return t.Run(ctx, Hands{n.mesh.Send, n.author.Submit}) })
+	}
 	select {
 	case <-ctx.Done():
 	case err := <-n.fatal:
@@ -223,7 +229,7 @@ func (n *Node) repeat(ctx context.Context) error {
 			return nil
 		case now := <-t.C:
 			for _, r := range n.pool.Waiting(now, time.Second, 256) {
-				n.mesh.Broadcast(peer.Records, r.Raw())
+				n.send("", peer.Records, r.Raw())
 			}
 			_, leader := n.group.Leader()
 			n.metrics.leader.Set(0)
@@ -231,7 +237,20 @@ func (n *Node) repeat(ctx context.Context) error {
 				n.metrics.leader.Set(1)
 			}
 			n.compact()
+			n.checkOrder()
 		}
+	}
+}
+
+// checkOrder asks for a rebuild when the order or the ledger can only go on from the certified point.
+func (n *Node) checkOrder() {
+	if n.group.Overwritten() {
+		n.wantRebuild("a new leader's log overwrote entries that Raft had applied here")
+	}
+	// A stalled ledger has room again once finality has moved on.
+	if err, size := n.ledger.Stalled(), n.ledger.FinalSize(); err != nil && size > n.unstalled {
+		n.unstalled = size
+		n.wantRebuild(err.Error())
 	}
 }
 
@@ -250,11 +269,17 @@ func (n *Node) Submit(ctx context.Context, body treaty.Body) (*treaty.Record, er
 
 // SubmitFinal makes a record and returns when it is FINAL: under a cosigned checkpoint.
 func (n *Node) SubmitFinal(ctx context.Context, body treaty.Body) (*treaty.Record, error) {
-	r, err := n.author.Submit(ctx, body)
+	done := make(chan struct{})
+	// Asked for before the record leaves, so that it cannot be FINAL yet and need not be looked up.
+	r, err := n.author.submit(ctx, body, func(id treaty.Hash) {
+		n.finalMu.Lock()
+		defer n.finalMu.Unlock()
+		n.finalWait[id] = &waiting{done: []chan struct{}{done}}
+	})
 	if err != nil {
 		return nil, err
 	}
-	return r, n.WaitFinal(ctx, r.ID)
+	return r, n.awaitFinal(ctx, r.ID, done)
 }
 
 // waiting is a record that somebody waits for.
@@ -282,14 +307,20 @@ func (n *Node) WaitFinal(ctx context.Context, id treaty.Hash) error {
 	}
 	w.done = append(w.done, done)
 	n.finalMu.Unlock()
+	return n.awaitFinal(ctx, id, done)
+}
+
+// awaitFinal waits for what was asked for, and takes the question back when ctx ends.
+func (n *Node) awaitFinal(ctx context.Context, id treaty.Hash, done chan struct{}) error {
 	select {
 	case <-done:
 		return nil
 	case <-ctx.Done():
 		n.finalMu.Lock()
-		// Others may wait for the same record: only this one goes.
-		if w.done = slices.DeleteFunc(w.done, func(d chan struct{}) bool { return d == done }); len(w.done) == 0 && n.finalWait[id] == w {
-			delete(n.finalWait, id)
+		if w := n.finalWait[id]; w != nil { // others may wait for the same record: only this one goes
+			if w.done = slices.DeleteFunc(w.done, func(d chan struct{}) bool { return d == done }); len(w.done) == 0 {
+				delete(n.finalWait, id)
+			}
 		}
 		n.finalMu.Unlock()
 		return fmt.Errorf("wait for %s to become final: %w", id.Short(), ctx.Err())

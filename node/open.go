@@ -1,6 +1,7 @@
 package node
 
 import (
+	"encoding/hex"
 	"fmt"
 	"log/slog"
 
@@ -38,8 +39,19 @@ func (n *Node) openStore() error {
 }
 
 func (n *Node) openEvidence() (err error) {
-	n.store, err = evidence.Open(evidence.Config{DB: n.db, Net: n.cfg.Net, Nation: n.cfg.Nation, Log: n.log})
+	n.store, err = evidence.Open(evidence.Config{DB: n.db, Net: n.cfg.Net, Nation: n.cfg.Nation, Log: n.log, Case: n.caseOf})
 	return err
+}
+
+// caseOf is the first incident of the case that an incident belongs to, as far as the tally remembers.
+func (n *Node) caseOf(incident treaty.Hash) (first treaty.Hash) {
+	first = incident
+	n.ledger.With(func(live ledger.Machine, _ uint64) {
+		if v, ok := live.(tallyMachine).Incident(incident); ok {
+			first = v.First
+		}
+	})
+	return first
 }
 
 func (n *Node) openLedger() (err error) {
@@ -64,11 +76,14 @@ func (n *Node) openAuthor() error {
 	}
 	n.pool = pool.New(n.cfg.Net.Nations())
 	n.syncPool(n.pool.Applied)
-	n.author = newAuthor(signer, n.store, n.pool, n.cfg.Clock.Now, func(raw []byte) { n.mesh.Broadcast(peer.Records, raw) },
+	n.author = newAuthor(signer, n.store, n.pool, n.cfg.Clock.Now, func(raw []byte) { n.send("", peer.Records, raw) },
 		func(id treaty.Hash) bool {
 			i, _, ok := n.ledger.Find(id)
 			return ok && i < n.ledger.CosignedSize()
 		}, n.log)
+	n.witness = newWitness(witnessConfig{
+		Net: n.cfg.Net, Nation: n.cfg.Nation, Ledger: n.ledger, Pool: n.pool, Submit: n.author.Submit, Stagger: n.cfg.Stagger, Log: n.log,
+	})
 	return nil
 }
 
@@ -85,14 +100,8 @@ func (n *Node) openFinalizer() (err error) {
 	n.final, err = newFinalizer(finalizerConfig{
 		Net: n.cfg.Net, Nation: n.cfg.Nation, Signer: n.author.signer, Cosign: n.cfg.Keys.Cosign, DB: n.db,
 		Ledger: n.ledger, Pool: n.pool,
-		Send: func(to treaty.Nation, msg []byte) {
-			if to == "" {
-				n.mesh.Broadcast(peer.Votes, msg)
-				return
-			}
-			n.mesh.Send(to, peer.Votes, msg)
-		},
-		Fetch: n.fetchEntries, Grafted: n.grafted, Settled: n.settled, Cosigned: n.cosigned, Fatal: n.fail,
+		Send: func(to treaty.Nation, msg []byte) { n.send(to, peer.Votes, msg) },
+		Equivocated: n.witness.votes, Fetch: n.fetchEntries, Violation: n.violation, Grafted: n.grafted, Settled: n.settled, Cosigned: n.cosigned, Fatal: n.fail,
 		Timeout: n.cfg.RoundTimeout, Inclusion: n.cfg.Inclusion, CatchUp: n.cfg.CatchUp, Log: n.log,
 	})
 	return err
@@ -137,8 +146,9 @@ func (n *Node) openOrder() error {
 	}
 	n.group, err = raftnet.Open(raftnet.Config{
 		Self: string(n.cfg.Nation), Members: members, Host: n.host, Logs: n.logs, Stable: n.logs, Snapshots: snapshots,
-		Applier: &order{net: n.cfg.Net, pool: n.pool, ledger: n.ledger, events: n.events, final: n.final, placed: n.placed, log: n.log, running: n.running},
+		Applier: &order{net: n.cfg.Net, pool: n.pool, ledger: n.ledger, events: n.events, final: n.final, placed: n.placed, seen: n.witness.ordered, log: n.log, running: n.running},
 		Log:     n.log, Timing: n.cfg.Timing, OnFatal: n.fail,
+		Net: n.cfg.Net, Signer: n.author.signer, Certified: n.floor, Accept: certified{n}.Accept, Conflict: n.conflicting,
 	})
 	if err != nil {
 		return err
@@ -172,8 +182,8 @@ func (n *Node) openPipeline() error {
 	}
 	n.pipeline = newPipeline(pipelineConfig{
 		Net: n.cfg.Net, Nation: n.cfg.Nation, Clock: n.cfg.Clock.Now, Until: n.cfg.Clock.Until, Judge: judge,
-		Store: n.store, Ledger: n.ledger, Events: n.events, Submit: n.author.Submit,
-		Reveal: func(raw []byte) { n.mesh.Broadcast(peer.Evidence, raw) }, Fetch: n.fetchBatch,
+		Store: n.store, Ledger: n.ledger, Events: n.events, Submit: n.submit,
+		Reveal: func(raw []byte) { n.send("", peer.Evidence, raw) }, Fetch: n.fetchBatch,
 		LastSeal: lastSeal, Review: n.cfg.Review, Stagger: n.cfg.Stagger, Metrics: n.metrics, Log: n.log,
 	}, sealer)
 	return nil
@@ -192,7 +202,8 @@ func (n *Node) lastSeal() (id treaty.Hash, w treaty.Window, err error) {
 			id, w = r.ID, r.Seal.Window
 		}
 	}
-	return id, w, nil
+	// A window is sealed once, also when the tally refused its seal: two seals of one window are misbehaviour.
+	return id, max(w, n.store.Sealed()), nil
 }
 
 // certified is what Raft sees as this node's snapshot: the last certificate.
@@ -217,6 +228,17 @@ func (c certified) Accept(index, term uint64, data []byte) error {
 		return fmt.Errorf("%w: the snapshot is for index %d, its certificate for %d", treaty.ErrMalformed, index, cert.Checkpoint.Index)
 	}
 	return c.n.cfg.Net.VerifyCertificate(cert)
+}
+
+// conflicting is told of a leader that signed two orders.
+func (n *Node) conflicting(a, b []byte) {
+	leader, err := n.cfg.Net.CheckHeads(a, b)
+	if err != nil {
+		return
+	}
+	n.log.Error("a leader has signed two orders: keep this evidence", slog.String("leader", string(leader)),
+		slog.String("head", hex.EncodeToString(a)), slog.String("other", hex.EncodeToString(b)))
+	n.witness.note(leader, treaty.TwoHeads, a, b)
 }
 
 // storeError is a disk that failed in a way Pebble cannot go on from: full, or gone. What is on it is intact; nothing

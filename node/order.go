@@ -31,6 +31,7 @@ type order struct {
 	events *events
 	final  *finalizer
 	placed func([]ledger.Leaf)
+	seen   func(*treaty.Record) // the witness
 	log    *slog.Logger
 	// running ends when the node stops: then nothing waits any more.
 	running context.Context
@@ -51,6 +52,7 @@ func (o *order) Apply(index, term uint64, data []byte) {
 	leaves := o.ledger.Apply(index, term, rs)
 	for _, l := range leaves {
 		if l.Record != nil {
+			o.seen(l.Record)
 			o.pool.Applied(l.Record.Nation, l.Record.Seq)
 		}
 	}
@@ -71,7 +73,7 @@ func (o *order) verified(raws [][]byte) []*treaty.Record {
 			rs = append(rs, r)
 			continue
 		}
-		r, err := treaty.ParseRecord(raw)
+		r, err := o.net.ParseRecord(raw)
 		if err != nil {
 			continue
 		}

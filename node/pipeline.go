@@ -43,7 +43,6 @@ type pipeline struct {
 	judgedAt time.Time                     // real time of the last association
 	settled  map[treaty.Ref]time.Time      // first member of a settled event -> when it was first seen settled
 	cases    map[treaty.Hash]*incidentCase // incidents in the ledger, by record id
-	attested map[treaty.Ref]treaty.Hash    // first member of an own event -> incident attested for it
 	fetching map[treaty.Hash]bool          // batches being fetched
 
 	arrivals chan arrivedBatch
@@ -121,7 +120,7 @@ func newPipeline(cfg pipelineConfig, sealer *seal.Sealer) *pipeline {
 		cfg: cfg, sealer: sealer, lastSeal: cfg.LastSeal, woken: make(chan struct{}, 1),
 		seals: map[treaty.Hash]*sealed{}, byDigest: map[treaty.Hash]*sealed{}, windows: map[treaty.Window][]*sealed{},
 		orphans: map[treaty.Hash][]byte{}, evidence: newWindow(), settled: map[treaty.Ref]time.Time{},
-		cases: map[treaty.Hash]*incidentCase{}, attested: map[treaty.Ref]treaty.Hash{}, fetching: map[treaty.Hash]bool{},
+		cases: map[treaty.Hash]*incidentCase{}, fetching: map[treaty.Hash]bool{},
 		arrivals: make(chan arrivedBatch, 64), fetched: make(chan arrivedBatch, 64),
 		taken: make(chan []treaty.Detection, 256), commands: make(chan func(), 16),
 	}
@@ -324,16 +323,15 @@ func (p *pipeline) seal(ctx context.Context) error {
 	return nil
 }
 
-// reveal shows own windows to everybody, once FINAL ledger time says that nobody can copy from them any more and our
-// own seal of it is final.
+// reveal shows own windows to everybody, once the FINAL state has them closed for everybody, so that whoever copies from
+// them is late (tally.State.Closed), and our own seal of them is final.
 func (p *pipeline) reveal() error {
-	final := p.cfg.Ledger.FinalLedgerTime()
-	policy := p.cfg.Net.Accord.Policy
+	closed := p.cfg.Ledger.FinalClosed()
 	for len(p.mine) > 0 {
 		o := p.mine[0]
 		index, isFinal, ok := p.cfg.Ledger.Find(o.seal)
 		_ = index
-		if !ok || !isFinal || final <= o.window.End(policy.Window()).Add(policy.Grace()) {
+		if !ok || !isFinal || o.window >= closed {
 			break
 		}
 		if err := p.cfg.Store.Reveal(o.digest); err != nil { // from now on whoever asks for it gets it
@@ -349,10 +347,9 @@ func (p *pipeline) reveal() error {
 // waiting says whether some ordered window cannot be revealed yet: then every nation keeps sealing, so that ledger time
 // moves on.
 func (p *pipeline) waiting() bool {
-	policy := p.cfg.Net.Accord.Policy
-	final := p.cfg.Ledger.FinalLedgerTime()
+	closed := p.cfg.Ledger.FinalClosed()
 	for k := range p.windows {
-		if k > p.through && final <= k.End(policy.Window()).Add(policy.Grace()) {
+		if k > p.through && k >= closed {
 			return true
 		}
 	}

@@ -27,24 +27,27 @@ func (n *Node) rebuildLoop(ctx context.Context) error {
 		case reason := <-n.rebuild:
 			n.log.Error("throwing the tentative layer away and starting again at the certified point",
 				slog.String("reason", reason), slog.Uint64("final", n.ledger.FinalSize()))
-			err := n.group.Reopen(ctx, func() error {
-				if err := n.ledger.Reset(); err != nil {
-					return err
-				}
-				n.syncPool(n.pool.Rewind)
-				n.misplaced()
-				if c := n.ledger.Certified(); c != nil {
-					_, err := n.logs.Align(c.Checkpoint.Index, c.Checkpoint.Term)
-					return err
-				}
-				return nil
-			})
+			err := n.group.Reopen(ctx, func() error { return n.final.alone(ctx, n.startAgain) })
 			if err != nil && ctx.Err() == nil {
 				return fmt.Errorf("start again at the certified point: %w", err)
 			}
 			n.final.advance()
 		}
 	}
+}
+
+// startAgain resets ledger, pool and the order's log to the last certificate. Raft is stopped, and the finalizer waits.
+func (n *Node) startAgain() error {
+	if err := n.ledger.Reset(); err != nil {
+		return err
+	}
+	n.syncPool(n.pool.Rewind)
+	n.misplaced()
+	if c := n.ledger.Certified(); c != nil {
+		_, err := n.logs.Align(c.Checkpoint.Index, c.Checkpoint.Term)
+		return err
+	}
+	return nil
 }
 
 // grafted is called by the finalizer after entries came from a peer instead of from the order. The graft threw the

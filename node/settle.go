@@ -72,6 +72,10 @@ func (f *finalizer) settle(cert *treaty.Certificate) ([]finality.Effect, error) 
 //  2. one batch: leaves, tree, certificate, and what we cosigned; synced. Fatal if it fails: we no longer know
 //  3. move the ledger's final pointer in memory
 //  4. only now may the cosignature leave
+//
+// While at most f nations lie, a node that lost step 2 in a power cut could only make the same certificate again. It is
+// synced for the day when more lie: a node that forgot what it cosigned could then be led to cosign a second root, and
+// prove-fork would name an honest nation.
 func (f *finalizer) finish(b *pebble.Batch, staged *ledger.Staged, cert *treaty.Certificate) ([]finality.Effect, error) {
 	unix := uint64(max(1, time.Now().Unix()))
 	cosig, err := f.cfg.Net.Cosign(f.cfg.Nation, f.cfg.Cosign, cert.Checkpoint, unix)
@@ -86,6 +90,7 @@ func (f *finalizer) finish(b *pebble.Batch, staged *ledger.Staged, cert *treaty.
 		return nil, fmt.Errorf("write certificate %d: %w", cert.Height, err)
 	}
 	staged.Done()
+	f.unsynced = false
 	if f.behind != nil && f.behind.Height <= cert.Height {
 		f.behind, f.behindAt = nil, time.Time{}
 	}
@@ -117,7 +122,7 @@ func (f *finalizer) tryBehind(ctx context.Context, effects *[]finality.Effect) e
 		return err
 	}
 	conflict := f.cfg.Ledger.Frontier().Size >= cert.Checkpoint.Size
-	if f.fetching || !conflict && len(f.waiting) == 0 && time.Since(f.behindAt) < f.cfg.CatchUp {
+	if f.fetching || time.Now().Before(f.fetchAt) || !conflict && len(f.waiting) == 0 && time.Since(f.behindAt) < f.cfg.CatchUp {
 		return nil
 	}
 	f.fetching = true
@@ -128,19 +133,20 @@ func (f *finalizer) tryBehind(ctx context.Context, effects *[]finality.Effect) e
 	f.cfg.Log.Warn("this node lacks what the nations have certified; fetching it from peers",
 		slog.Uint64("from", from), slog.Uint64("to", cert.Checkpoint.Size), slog.Bool("conflict", conflict))
 	go func() {
-		entries, err := f.cfg.Fetch(ctx, from, cert.Checkpoint.Size)
-		f.fetched <- fetchResult{cert, entries, err}
+		at, entries, err := f.cfg.Fetch(ctx, from, cert)
+		f.fetched <- fetchResult{at, entries, err}
 	}()
 	return nil
 }
 
 // graft replaces this node's tentative state by what a certificate covers.
 func (f *finalizer) graft(ctx context.Context, got fetchResult, effects *[]finality.Effect) error {
-	if last := f.cfg.Ledger.Certified(); last != nil && last.Checkpoint.Size >= got.cert.Checkpoint.Size {
+	if got.err != nil {
+		f.fetchAt = time.Now().Add(f.cfg.CatchUp / 2)
+		f.cfg.Log.Warn("fetching the ledger failed; trying again", slog.Any("error", got.err))
 		return nil
 	}
-	if got.err != nil {
-		f.cfg.Log.Warn("fetching the ledger failed; trying again", slog.Any("error", got.err))
+	if last := f.cfg.Ledger.Certified(); last != nil && last.Checkpoint.Size >= got.cert.Checkpoint.Size {
 		return nil
 	}
 	b := f.cfg.DB.NewBatch()
@@ -158,6 +164,7 @@ func (f *finalizer) graft(ctx context.Context, got fetchResult, effects *[]final
 		}
 	})
 	if err != nil {
+		f.fetchAt = time.Now().Add(f.cfg.CatchUp / 2)
 		f.cfg.Log.Warn("what a peer sent does not add up to the certificate; trying another", slog.Any("error", err))
 		return nil
 	}
@@ -195,6 +202,7 @@ func (f *finalizer) publish(cosigs []*treaty.Cosignature) error {
 }
 
 func (f *finalizer) noteEquivocation(e finality.Equivocation) {
+	f.cfg.Equivocated(e)
 	f.cfg.Log.Error("a nation has voted twice in one step", slog.String("nation", string(e.Nation)),
 		slog.Uint64("height", e.A.Height), slog.Uint64("round", e.A.Round), slog.String("step", e.A.Step.String()))
 	var list []finality.Equivocation

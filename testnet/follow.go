@@ -210,7 +210,8 @@ func (f *Follower) Open() (incidents int, ledger treaty.Time) {
 	return len(f.tally.Incidents()), f.tally.LedgerTime()
 }
 
-// Standing are the verdicts that nothing supersedes, and when each event's first verdict was FINAL.
+// Standing are the verdicts that nothing supersedes, but an INCONCLUSIVE that left another one standing, and when each
+// event's first verdict was FINAL.
 func Standing(all []Sighting) []Sighting {
 	byID := map[treaty.Hash]Sighting{}
 	gone := map[treaty.Hash]bool{}
@@ -222,7 +223,7 @@ func Standing(all []Sighting) []Sighting {
 	}
 	var out []Sighting
 	for _, s := range all {
-		if gone[s.ID] {
+		if gone[s.ID] || !s.Standing.IsZero() {
 			continue
 		}
 		for prev, ok := byID[s.Verdict.Amends]; ok; prev, ok = byID[prev.Verdict.Amends] {

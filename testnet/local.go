@@ -38,7 +38,7 @@ type Pace struct {
 func PaceFor(n int) Pace {
 	beat := 500 * time.Millisecond * time.Duration(1+n*n/128)
 	return Pace{
-		Timing:       raftnet.Timing{Heartbeat: beat, Election: beat, Lease: beat / 2, Commit: 50 * time.Millisecond},
+		Timing:       raftnet.Timing{Heartbeat: beat, Election: beat, Lease: beat / 2, Commit: 500 * time.Millisecond},
 		RoundTimeout: 2 * beat,
 	}
 }

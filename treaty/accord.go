@@ -216,6 +216,15 @@ func (p Policy) Grace() time.Duration { return time.Duration(p.GraceNs) }
 // Heartbeat is the longest time between two seals of a nation.
 func (p Policy) Heartbeat() time.Duration { return time.Duration(p.HeartbeatNs) }
 
+// SealWait is how long after a window's end a nation that listens, and whose seal of it is not ordered, is waited for
+// before the window is revealed without it: 30 s. It is longer than a leader can leave a record out unpunished (20 s, the
+// inclusion deadline), and leaves most of the deadline to attest.
+func (p Policy) SealWait() time.Duration { return max(p.Grace(), p.Deadline()/4) }
+
+// SealAhead is how far beyond ledger time the window of a seal may end: ledger time may be a heartbeat old when nothing
+// happens, and an honest clock a minute ahead. A nation whose clock was wrong is heard again after as long at most.
+func (p Policy) SealAhead() time.Duration { return p.Heartbeat() + time.Minute }
+
 // Deadline is how long after its order an incident waits for attestations.
 func (p Policy) Deadline() time.Duration { return time.Duration(p.DeadlineNs) }
 

@@ -18,4 +18,6 @@ var (
 	ErrNotFinal = errors.New("not proven final")
 	// ErrNoQuorum: fewer valid signatures than the accord's quorum.
 	ErrNoQuorum = errors.New("no quorum")
+	// ErrNoConflict: the two statements may both be honest. They are no evidence.
+	ErrNoConflict = errors.New("no contradiction")
 )

@@ -30,7 +30,7 @@ func FuzzParseRecord(f *testing.F) {
 			t.Fatal("the record is not its bytes")
 		}
 		n := 0
-		for _, set := range []bool{r.Seal != nil, r.Incident != nil, r.Attestation != nil, r.Remark != nil} {
+		for _, set := range []bool{r.Seal != nil, r.Incident != nil, r.Attestation != nil, r.Remark != nil, r.Misbehaviour != nil} {
 			if set {
 				n++
 			}
@@ -115,6 +115,30 @@ func FuzzDecodeCertificate(f *testing.F) {
 		}
 		if net.VerifyCertificate(c) == nil && !legal[c.Checkpoint] {
 			t.Fatal("forged")
+		}
+	})
+}
+
+// Would catch a panic on a leader's election certificate or head, two encodings of one, or one that nobody signed.
+func FuzzDecodeElection(f *testing.F) {
+	seedWith(f)
+	fix := treatytest.New(4)
+	signed := fix.Net.Nations()[:3]
+	legal := election(fix, len(signed)).Vote()
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if e, err := treaty.DecodeElection(b); err == nil {
+			if !bytes.Equal(treaty.Encode(e), b) {
+				t.Fatal("a second encoding was accepted")
+			}
+			if fix.Net.VerifyElection(e) == nil && e.Vote() != legal {
+				t.Fatal("forged")
+			}
+		}
+		if s, _, err := treaty.ParseHead(b); err == nil && !bytes.Equal(s.Raw, b) {
+			t.Fatal("the head is not its bytes")
+		}
+		if _, err := fix.Net.CheckHeads(b, b); err == nil {
+			t.Fatal("one head convicts")
 		}
 	})
 }

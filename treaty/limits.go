@@ -13,6 +13,9 @@ const (
 	MaxRecord = 65_535
 	// MaxPayload leaves room in MaxRecord for headers (under 256 bytes) and one signature (64; 2,420 for ML-DSA-44).
 	MaxPayload = MaxRecord - 4_096
+	// MaxStatements bounds the two statements of one misbehaviour: what MaxPayload leaves beside number, time and frame.
+	// Two attestations fit unless each cites more than about 700 seals.
+	MaxStatements = MaxPayload - 256
 
 	// MaxDetections is what one node may take in during one window: 200 sensors x 20 picks.
 	MaxDetections = 4_096
@@ -52,6 +55,10 @@ const (
 	MaxVote = 192 << 10
 	// MaxCertificate bounds a certificate: 40 signatures and one checkpoint.
 	MaxCertificate = 8 << 10
+	// MaxElection bounds an election certificate: 40 signatures of 74 bytes and one vote.
+	MaxElection = 4 << 10
+	// MaxHead bounds a signed head: header (256), payload (100), signature (64), framing.
+	MaxHead = 512
 	// MaxCheckpointNote bounds a cosigned checkpoint: 41 signature lines of about 200 bytes.
 	MaxCheckpointNote = 32 << 10
 	// MaxProof bounds a tlog-proof: 63 hashes of 45 characters and the checkpoint.

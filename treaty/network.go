@@ -23,6 +23,9 @@ type Network struct {
 	members []*Guarantor
 	index   map[Nation]int
 	headers map[Nation]map[ContentType][]byte
+	// known are the protected headers of everything members sign often, as decoded: nearly every message has one of them.
+	// Their key ids are shared and must not be written to.
+	known map[string]Header
 	// What every cosigned checkpoint needs, made once.
 	logKey   ed25519.PrivateKey
 	logKeyID uint32
@@ -52,7 +55,7 @@ func NewNetwork(a *Accord) (*Network, error) {
 	n := len(a.Members)
 	net := &Network{
 		Accord: a, Digest: a.Digest(), N: n, F: Faulty(n), Q: Quorum(n),
-		index: make(map[Nation]int, n), headers: make(map[Nation]map[ContentType][]byte, n),
+		index: make(map[Nation]int, n), headers: make(map[Nation]map[ContentType][]byte, n), known: map[string]Header{},
 	}
 	for i, m := range a.Members {
 		g := &Guarantor{
@@ -68,10 +71,18 @@ func NewNetwork(a *Accord) (*Network, error) {
 		net.members = append(net.members, g)
 		net.index[m.Nation] = i
 		hs := map[ContentType][]byte{}
-		for _, t := range []ContentType{TypeVote} {
+		for _, t := range []ContentType{TypeVote, TypeElection} {
 			hs[t] = header(t, m.Nation, net.Digest, a.Epoch, g.treaty)
 		}
 		net.headers[m.Nation] = hs
+		for _, t := range []ContentType{TypeSeal, TypeIncident, TypeAttestation, TypeRemark, TypeStatus, TypeProposal, TypeVote, TypeWish} {
+			raw := header(t, m.Nation, net.Digest, a.Epoch, g.treaty)
+			var h Header
+			if err := Decode(raw, maxHeader, &h); err != nil {
+				return nil, fmt.Errorf("header of %s: %w", m.Nation, err)
+			}
+			net.known[string(raw)] = h
+		}
 	}
 	if err := net.prepareObserver(); err != nil {
 		return nil, err

@@ -112,6 +112,15 @@ func certificate(f *treatytest.Fixture, step treaty.Step, cp treaty.Checkpoint, 
 	return c
 }
 
+// election is the first k nations' votes for CZE.
+func election(f *treatytest.Fixture, k int) *treaty.Election {
+	e := &treaty.Election{Term: 7, Candidate: "CZE", Start: h("start")}
+	for _, n := range f.Net.Nations()[:k] {
+		e.Sigs = append(e.Sigs, must(f.Signers[n].SignElection(e.Vote())))
+	}
+	return e
+}
+
 // vectors are one of everything, the same every time: keys and signatures are deterministic.
 func vectors(t testing.TB) []vector {
 	f := treatytest.New(4)
@@ -137,6 +146,9 @@ func vectors(t testing.TB) []vector {
 		{"record-incident", "record-incident", record(3, &treaty.Incident{Time: at, Position: there, Class: treaty.ClassMortar, Cites: fullCites(), Amends: h("incident before")})},
 		{"record-attestation", "record-attestation", record(4, &treaty.Attestation{Incident: h("incident"), Assessment: fullAssessment(), Reviewed: true})},
 		{"record-remark", "record-remark", record(1<<62, &treaty.Remark{About: h("verdict"), Text: "Seen.\nAnd noted."})},
+		{"record-misbehaviour", "record-misbehaviour", record(5, must(treaty.NewMisbehaviour("CZE", treaty.TwoHeads,
+			must(f.Signers["CZE"].SignHead(treaty.Head{Term: 7, Start: h("start"), Index: 18, Chain: h("chain")})),
+			must(f.Signers["CZE"].SignHead(treaty.Head{Term: 7, Start: h("start"), Index: 18, Chain: h("other")})))))},
 		{"verdict-entry", "verdict-entry", f.Net.VerdictEntry(fullVerdict())},
 		{"vote-prepare", "vote-message", vote(treaty.Vote{Height: 3, Round: 1, Step: treaty.StepPrepare, Checkpoint: cp})},
 		{"vote-commit", "vote-message", vote(treaty.Vote{Height: 3, Round: 1, Step: treaty.StepCommit, Checkpoint: cp, Prepared: prepare.Digest()})},
@@ -146,6 +158,8 @@ func vectors(t testing.TB) []vector {
 		{"certificate-prepare", "certificate", treaty.Encode(prepare)},
 		{"certificate-commit", "certificate", treaty.Encode(certificate(f, treaty.StepCommit, cp, 4))},
 		{"cosignature", "cosignature", treaty.Encode(cosigs[0])},
+		{"head", "head-message", must(s.SignHead(treaty.Head{Term: 7, Start: h("start"), Index: 18, Chain: h("chain")}))},
+		{"election", "election", treaty.Encode(election(f, 3))},
 		{"member", "member", treaty.Encode(f.Net.Accord.Members[1])},
 		{"policy.text", "", f.Net.Policy()},
 		{"checkpoint.text", "", note},
@@ -197,13 +211,14 @@ var decoders = map[string]func(b []byte) ([]byte, error){
 		a, err := treaty.DecodeAccord(b)
 		return treaty.Encode(a), err
 	},
-	"accord-signature":   payloadAs[struct{}](treaty.TypeAccord, false),
-	"founding":           func(b []byte) ([]byte, error) { _, err := treaty.VerifyFounding(b); return b, err },
-	"batch":              func(b []byte) ([]byte, error) { x, err := treaty.DecodeBatch(b); return treaty.Encode(x), err },
-	"record-seal":        recordAs(treaty.TypeSeal),
-	"record-incident":    recordAs(treaty.TypeIncident),
-	"record-attestation": recordAs(treaty.TypeAttestation),
-	"record-remark":      recordAs(treaty.TypeRemark),
+	"accord-signature":    payloadAs[struct{}](treaty.TypeAccord, false),
+	"founding":            func(b []byte) ([]byte, error) { _, err := treaty.VerifyFounding(b); return b, err },
+	"batch":               func(b []byte) ([]byte, error) { x, err := treaty.DecodeBatch(b); return treaty.Encode(x), err },
+	"record-seal":         recordAs(treaty.TypeSeal),
+	"record-incident":     recordAs(treaty.TypeIncident),
+	"record-attestation":  recordAs(treaty.TypeAttestation),
+	"record-remark":       recordAs(treaty.TypeRemark),
+	"record-misbehaviour": recordAs(treaty.TypeMisbehaviour),
 	"verdict-entry": func(b []byte) ([]byte, error) {
 		net := treatytest.New(4).Net
 		v, err := net.ParseVerdict(b)
@@ -230,6 +245,20 @@ var decoders = map[string]func(b []byte) ([]byte, error){
 			err = treatytest.New(4).Net.VerifyCosignature(c)
 		}
 		return treaty.Encode(c), err
+	},
+	"head-message": func(b []byte) ([]byte, error) {
+		s, _, err := treaty.ParseHead(b)
+		if err != nil {
+			return nil, err
+		}
+		return s.Raw, treatytest.New(4).Net.Verify(s)
+	},
+	"election": func(b []byte) ([]byte, error) {
+		e, err := treaty.DecodeElection(b)
+		if err == nil {
+			err = treatytest.New(4).Net.VerifyElection(e)
+		}
+		return treaty.Encode(e), err
 	},
 	"member": func(b []byte) ([]byte, error) {
 		m := new(treaty.Member)

@@ -8,8 +8,8 @@
 //
 // What it promises:
 //
-//   - Write before you speak: nothing is final before the batch that holds it was written. Stage fills a batch, the caller
-//     commits it, Done moves the final pointer. After a crash the ledger opens at the certificate before or at
+//   - Write before you speak: nothing is final before the batch that holds it was synced. Stage fills a batch, the caller
+//     commits it with Sync, Done moves the final pointer. After a crash the ledger opens at the certificate before or at
 //     the one after, never between: everything of one certificate is in one batch.
 //   - Open adds the store up before anything is served from it: certificate, root, the leaves since the last mark, and
 //     every leaf that the tally derived among them.

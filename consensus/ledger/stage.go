@@ -12,9 +12,8 @@ import (
 	"truceline/treaty"
 )
 
-// Staged is something that lies in a batch and waits to be written. Call exactly one of Done, after the batch was
-// committed, and Drop, when it was not. It need not be synced before Done if everything that follows goes to the same
-// store: its log keeps the order. Both may be called again without effect.
+// Staged is something that lies in a batch and waits for it to be durable. Call exactly one of Done, after the batch was
+// committed with Sync, and Drop, when it was not. Both may be called again without effect.
 type Staged struct {
 	// From and To are the leaves that Done makes final (for SetCosigned: observable).
 	From, To uint64
@@ -24,7 +23,7 @@ type Staged struct {
 	settle func()
 }
 
-// Done moves the pointers in memory to what is written now: the leaves leave the tentative layer. It touches no disk
+// Done moves the pointers in memory to what is durable now: the leaves leave the tentative layer. It touches no disk
 // and cannot fail.
 func (s *Staged) Done() { s.end(true) }
 
@@ -85,7 +84,7 @@ func (l *Ledger) reserve(s *Staged, cert *treaty.Certificate) error {
 }
 
 // Stage adds to a batch everything that a verified certificate makes final: leaves, hashes, ids, the certificate, the
-// final pointer, and a mark if one is due. The caller may add its own keys, commits, and calls Done.
+// final pointer, and a mark if one is due. The caller may add its own keys, commits with Sync, and calls Done.
 // Errors: ErrNotHeld (fetch and Graft), ErrOld, ErrConflict, ErrBusy. On an error the batch is to be thrown away.
 func (l *Ledger) Stage(b *pebble.Batch, cert *treaty.Certificate) (*Staged, error) {
 	s := new(Staged)

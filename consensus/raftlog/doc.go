@@ -13,5 +13,5 @@
 // Keys, all under one byte of the shared database:
 //
 //	'r' 'l' index (8 bytes, big-endian)   one log entry, see encode.go
-//	'r' 's' name                          one stable value: term, vote
+//	'r' 's' name                          one stable value: term, vote, the vote this nation has signed
 package raftlog

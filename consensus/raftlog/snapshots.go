@@ -60,7 +60,8 @@ func (c *SnapshotsConfig) Validate() error {
 }
 
 // Snapshots is a raft.SnapshotStore that stores nothing: what it lists is the latest certified point, and what it
-// takes in goes to Certified.Accept. A refused snapshot leaves no trace, and the last good one cannot be evicted.
+// takes in goes to Certified.Accept. A refused snapshot leaves no trace, and the last good one cannot be evicted
+// (consensus.md C.4 rows 18 and 20).
 type Snapshots struct {
 	cfg SnapshotsConfig
 

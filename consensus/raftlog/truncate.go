@@ -6,7 +6,8 @@ import (
 	"github.com/hashicorp/raft"
 )
 
-// DeleteRange removes min..max, both included. Raft calls it for two reasons:
+// DeleteRange removes min..max, both included. It is the last line against a leader that overwrites what is certified, and
+// against compaction of what is not (consensus.md C.4 rows 3 and 22). Raft calls it for two reasons:
 //
 //   - a new leader's log overwrites a suffix: allowed above the certified point only, and OnTruncate is told;
 //   - after InstallSnapshot it empties the log: allowed when all of it lies at or below the certified point. Where

@@ -21,6 +21,8 @@ import (
 
 	"truceline/consensus/raftlog"
 	"truceline/consensus/raftnet"
+	"truceline/treaty"
+	"truceline/treaty/treatytest"
 )
 
 // counter is an Applier that only counts.
@@ -40,6 +42,7 @@ func (none) Accept(uint64, uint64, []byte) error    { return nil }
 // this process on one disk, with 1 and 256 proposals in flight.
 func BenchmarkCommit(b *testing.B) {
 	const n = 4
+	fix := treatytest.New(n)
 	dir := b.TempDir()
 	var hosts []host.Host
 	var members []raftnet.Member
@@ -79,7 +82,10 @@ func BenchmarkCommit(b *testing.B) {
 		}
 		g, err := raftnet.Open(raftnet.Config{
 			Self: members[i].ID, Members: members, Host: h, Logs: store, Stable: store, Snapshots: snaps, Applier: &counter{},
-			Log: slog.New(slog.DiscardHandler), OnFatal: fatal, Timing: raftnet.Timing{
+			Net: fix.Net, Signer: fix.Signers[treaty.Nation(members[i].ID)],
+			Certified: func() uint64 { return 1 << 40 }, // the bench never certifies, and is not to wait for it
+			Accept:    none{}.Accept,
+			Log:       slog.New(slog.DiscardHandler), OnFatal: fatal, Timing: raftnet.Timing{
 				Heartbeat: 500 * time.Millisecond, Election: 500 * time.Millisecond, Lease: 250 * time.Millisecond, Commit: 50 * time.Millisecond,
 			},
 		})

@@ -30,6 +30,8 @@ import (
 
 	"truceline/consensus/raftlog"
 	"truceline/consensus/raftnet"
+	"truceline/treaty"
+	"truceline/treaty/treatytest"
 )
 
 // cluster is real raft on real libp2p (QUIC over simnet) and real Pebble on a crashable disk. It lives in a synctest
@@ -40,6 +42,8 @@ type cluster struct {
 	nodes []*node
 	cut   []atomic.Bool
 	certs *certs
+	fix   *treatytest.Fixture
+	liar  string // the one who may be convicted
 }
 
 // certs stands for the finality protocol: the certified points every node could fetch from any peer.
@@ -64,6 +68,7 @@ type node struct {
 	entries   []raftnet.Entry // what the Applier holds
 	restores  int
 	truncated []uint64
+	conflicts [][2][]byte // evidence against a leader
 	diverged  []uint64
 	cert      certPoint
 	fatal     error // by the store
@@ -78,12 +83,15 @@ type certPoint struct {
 
 var certKey = []byte("c")
 
-func names(n int) []string {
-	return []string{"CZE", "DEU", "EST", "FIN", "FRA", "GBR", "ITA"}[:n]
+func names(n int) (ids []string) {
+	for _, k := range treatytest.Names[:n] {
+		ids = append(ids, string(k))
+	}
+	return ids
 }
 
 func newCluster(t *testing.T, n int) *cluster {
-	c := &cluster{t: t, cut: make([]atomic.Bool, n), certs: &certs{by: map[string][]raftnet.Entry{}}}
+	c := &cluster{t: t, cut: make([]atomic.Bool, n), certs: &certs{by: map[string][]raftnet.Entry{}}, fix: treatytest.New(n)}
 	far := func(a net.Addr) bool {
 		u := a.(*net.UDPAddr)
 		for i := range c.cut {
@@ -127,6 +135,13 @@ func must(t *testing.T, err error) {
 
 func (c *cluster) close() {
 	for _, n := range c.nodes {
+		n.mu.Lock()
+		for _, pair := range n.conflicts { // nobody but the liar is ever convicted, in whatever test
+			if who, err := c.fix.Net.CheckHeads(pair[0], pair[1]); err != nil || string(who) != c.liar {
+				c.t.Errorf("%s holds evidence against %q: %v", n.id, who, err)
+			}
+		}
+		n.mu.Unlock()
 		n.stop()
 		_ = n.host.Close()
 	}
@@ -197,7 +212,13 @@ func (n *node) start() {
 	must(t, err)
 	n.group, err = raftnet.Open(raftnet.Config{
 		Self: n.id, Members: n.c.members(), Host: n.host, Logs: n.store, Stable: n.store, Snapshots: snaps, Applier: n,
-		Log: slog.New(slog.DiscardHandler), Timing: timing,
+		Log: slog.New(slog.DiscardHandler), Timing: timing, Net: n.c.fix.Net, Signer: n.c.fix.Signers[treaty.Nation(n.id)],
+		Certified: func() uint64 { i, _, _, _ := n.Latest(); return i }, Accept: n.check,
+		Conflict: func(a, b []byte) {
+			n.mu.Lock()
+			defer n.mu.Unlock()
+			n.conflicts = append(n.conflicts, [2][]byte{a, b})
+		},
 		OnFatal: func(err error) { n.mu.Lock(); defer n.mu.Unlock(); n.raftFatal = err },
 	})
 	must(t, err)
@@ -262,13 +283,20 @@ func (n *node) keep(p certPoint) error {
 }
 
 func (n *node) Accept(index, term uint64, data []byte) error {
+	if err := n.check(index, term, data); err != nil {
+		return err
+	}
+	return n.keep(certPoint{index, term, slices.Clone(data)})
+}
+
+func (n *node) check(index, term uint64, data []byte) error {
 	n.c.certs.mu.Lock()
 	_, ok := n.c.certs.by[string(data)]
 	n.c.certs.mu.Unlock()
 	if !ok || binary.BigEndian.Uint64(data) != index || binary.BigEndian.Uint64(data[8:]) != term {
 		return errors.New("not a certificate of this network")
 	}
-	return n.keep(certPoint{index, term, slices.Clone(data)})
+	return nil
 }
 
 func (n *node) Restore(data []byte) error {
@@ -383,4 +411,16 @@ func (c *cluster) agree(want int, nodes ...*node) {
 			n.group.LastIndex(), n.group.Term(), n.group.Refused())
 	}
 	c.t.Fatalf("the nodes do not agree on %d entries", want)
+}
+
+// elect makes an election certificate with q nations' keys: what a liar has when enough others help it.
+func (c *cluster) elect(n *node, term uint64) *treaty.Election {
+	c.t.Helper()
+	e := &treaty.Election{Term: term, Candidate: treaty.Nation(n.id), Start: treaty.HashOf([]byte("a run"))}
+	for _, k := range c.fix.Net.Nations()[:c.fix.Net.Q] {
+		sig, err := c.fix.Signers[k].SignElection(e.Vote())
+		must(c.t, err)
+		e.Sigs = append(e.Sigs, sig)
+	}
+	return e
 }

@@ -7,11 +7,15 @@ import (
 	"fmt"
 
 	"github.com/hashicorp/raft"
+
+	"truceline/treaty"
 )
 
 // Requests begin with the header: version (1) | ID | address | leader or candidate, each a length byte and text. Then
-// numbers of 8 bytes, big-endian. Entries carry no index (they follow PrevLogEntry), no extensions and no clock: what
-// cannot be said need not be checked. Answers carry no names: the stream says whose they are.
+// numbers of 8 bytes, big-endian. Every size is checked before its bytes (C.4 row 28). Entries carry no index (they follow
+// PrevLogEntry), no extensions and no clock: what cannot be said need not be checked. Behind the entries stand the
+// leader's heads: how many (1), the chain before its first own entry (32) if there are any, and each with its length.
+// Answers carry no names: the stream says whose they are.
 
 func put64(b []byte, vs ...uint64) []byte {
 	for _, v := range vs {
@@ -56,7 +60,7 @@ func encodeRequest(buf []byte, req any, data []byte) (_ []byte, err error) {
 	b := startFrame(buf)
 	var t frameType
 	switch r := req.(type) {
-	case *raft.AppendEntriesRequest:
+	case *appendCall:
 		t = frameAppend
 		if b, err = putHeader(b, r.RPCHeader, r.Leader); err != nil {
 			break
@@ -71,10 +75,17 @@ func encodeRequest(buf []byte, req any, data []byte) (_ []byte, err error) {
 			b = put64(append(b, byte(e.Type)), e.Term)
 			b = putBytes(b, e.Data)
 		}
-	case *raft.RequestVoteRequest:
+		if b = append(b, byte(len(r.heads))); len(r.heads) > 0 {
+			b = append(b, r.prev[:]...)
+		}
+		for _, h := range r.heads {
+			b = putBytes(b, h)
+		}
+	case *voteCall:
 		t = frameVote
 		if b, err = putHeader(b, r.RPCHeader, r.Candidate); err == nil {
 			b = putFlag(put64(b, r.Term, r.LastLogIndex, r.LastLogTerm), r.LeadershipTransfer)
+			b = append(b, r.start[:]...)
 		}
 	case *raft.RequestPreVoteRequest:
 		t = framePreVote
@@ -90,6 +101,9 @@ func encodeRequest(buf []byte, req any, data []byte) (_ []byte, err error) {
 	case *raft.TimeoutNowRequest:
 		t = frameTimeoutNow
 		b, err = putHeader(b, r.RPCHeader, nil)
+	case *headCall:
+		t = frameSignedHead
+		b = append(b, r.raw...)
 	default:
 		err = fmt.Errorf("no frame for %T", req)
 	}
@@ -142,6 +156,11 @@ func (t *take) flag() bool {
 	return v == 1
 }
 
+func (t *take) hash() (h treaty.Hash) {
+	copy(h[:], t.n(len(h)))
+	return h
+}
+
 func (t *take) name() []byte {
 	n := int(t.u8())
 	t.bad = t.bad || n > maxName
@@ -181,7 +200,7 @@ func decodeRequest(ft frameType, body []byte) (any, error) {
 	t := &take{b: body}
 	switch ft {
 	case frameAppend:
-		r := &raft.AppendEntriesRequest{}
+		r := &appendCall{}
 		r.RPCHeader, r.Leader = t.header()
 		r.Term, r.PrevLogEntry, r.PrevLogTerm, r.LeaderCommitIndex = t.u64(), t.u64(), t.u64(), t.u64()
 		n := t.u32()
@@ -194,11 +213,20 @@ func decodeRequest(ft frameType, body []byte) (any, error) {
 			logs[i] = raft.Log{Index: r.PrevLogEntry + 1 + uint64(i), Type: raft.LogType(t.u8()), Term: t.u64(), Data: t.bytes(MaxEntry)}
 			r.Entries[i] = &logs[i]
 		}
+		heads := int(t.u8())
+		t.bad = t.bad || heads > maxHeads
+		if heads > 0 {
+			r.prev = t.hash()
+		}
+		for range min(heads, maxHeads) {
+			r.heads = append(r.heads, t.bytes(treaty.MaxHead))
+		}
 		return r, t.end()
 	case frameVote:
-		r := &raft.RequestVoteRequest{}
+		r := &voteCall{}
 		r.RPCHeader, r.Candidate = t.header()
 		r.Term, r.LastLogIndex, r.LastLogTerm, r.LeadershipTransfer = t.u64(), t.u64(), t.u64(), t.flag()
+		r.start = t.hash()
 		return r, t.end()
 	case framePreVote:
 		r := &raft.RequestPreVoteRequest{}

@@ -10,18 +10,24 @@ import (
 	"testing"
 
 	"github.com/hashicorp/raft"
+
+	"truceline/treaty"
 )
 
 func requests() []any {
 	return []any{
-		&raft.AppendEntriesRequest{RPCHeader: header("FRA"), Leader: []byte("FRA"), Term: 3, Entries: []*raft.Log{}},
-		&raft.AppendEntriesRequest{
+		&appendCall{AppendEntriesRequest: raft.AppendEntriesRequest{
+			RPCHeader: header("FRA"), Leader: []byte("FRA"), Term: 3, Entries: []*raft.Log{},
+		}},
+		&appendCall{raft.AppendEntriesRequest{
 			RPCHeader: header("FRA"), Leader: []byte("FRA"), Term: 3, PrevLogEntry: 8, PrevLogTerm: 2, LeaderCommitIndex: 7,
 			Entries: []*raft.Log{
 				{Index: 9, Term: 2, Type: raft.LogCommand, Data: []byte("x")}, {Index: 10, Term: 3, Type: raft.LogNoop, Data: []byte{}},
 			},
-		},
-		&raft.RequestVoteRequest{RPCHeader: header("FRA"), Candidate: []byte("FRA"), Term: 3, LastLogIndex: 2, LastLogTerm: 1, LeadershipTransfer: true},
+		}, treaty.HashOf([]byte("before")), [][]byte{[]byte("head"), make([]byte, treaty.MaxHead)}},
+		&voteCall{raft.RequestVoteRequest{
+			RPCHeader: header("FRA"), Candidate: []byte("FRA"), Term: 3, LastLogIndex: 2, LastLogTerm: 1, LeadershipTransfer: true,
+		}, treaty.HashOf([]byte("run"))},
 		&raft.RequestPreVoteRequest{RPCHeader: header("FRA"), Term: 3, LastLogIndex: 2, LastLogTerm: 1},
 		&raft.TimeoutNowRequest{RPCHeader: header("FRA")},
 		&snapshotCall{raft.InstallSnapshotRequest{
@@ -62,7 +68,8 @@ func TestReplyRoundTrip(t *testing.T) {
 	for _, rep := range []any{
 		&raft.AppendEntriesResponse{RPCHeader: h, Term: 3, LastLog: 9, Success: true},
 		&raft.AppendEntriesResponse{RPCHeader: h, Term: 3, LastLog: 9, NoRetryBackoff: true},
-		&raft.RequestVoteResponse{RPCHeader: h, Term: 3, Granted: true}, &raft.RequestPreVoteResponse{RPCHeader: h, Term: 3, Granted: true},
+		&voteReply{raft.RequestVoteResponse{RPCHeader: h, Term: 3, Granted: true}, make([]byte, 64)},
+		&voteReply{RequestVoteResponse: raft.RequestVoteResponse{RPCHeader: h, Term: 3}}, &raft.RequestPreVoteResponse{RPCHeader: h, Term: 3, Granted: true},
 		&raft.InstallSnapshotResponse{RPCHeader: h, Term: 3, Success: true}, &raft.TimeoutNowResponse{RPCHeader: h}, failBusy, failRaft,
 	} {
 		b, err := encodeReply(nil, rep)
@@ -79,7 +86,7 @@ func TestReplyRoundTrip(t *testing.T) {
 // Would catch an entry sent that the wire cannot say, and so arrive as another one.
 func TestEncodeRefuses(t *testing.T) {
 	for _, e := range []*raft.Log{{Index: 10, Term: 1}, {Index: 9, Term: 1, Extensions: []byte("x")}, {Index: 9, Term: 1, Data: make([]byte, MaxEntry+1)}} {
-		if _, err := encodeRequest(nil, &raft.AppendEntriesRequest{PrevLogEntry: 8, Entries: []*raft.Log{e}}, nil); err == nil {
+		if _, err := encodeRequest(nil, &appendCall{AppendEntriesRequest: raft.AppendEntriesRequest{PrevLogEntry: 8, Entries: []*raft.Log{e}}}, nil); err == nil {
 			t.Errorf("sent entry %d with %d bytes", e.Index, len(e.Data))
 		}
 	}
@@ -109,7 +116,7 @@ func TestSplit(t *testing.T) {
 		if p.PrevLogEntry != prev || p.PrevLogTerm != prevTerm {
 			t.Fatalf("part follows %d/%d, want %d/%d", p.PrevLogEntry, p.PrevLogTerm, prev, prevTerm)
 		}
-		if _, err := encodeRequest(nil, p, nil); err != nil {
+		if _, err := encodeRequest(nil, &appendCall{*p, treaty.HashOf(nil), [][]byte{make([]byte, treaty.MaxHead), make([]byte, treaty.MaxHead)}}, nil); err != nil {
 			t.Fatal(err)
 		}
 		n += len(p.Entries)
@@ -129,7 +136,8 @@ func FuzzRequest(f *testing.F) {
 		}
 		f.Add(b[4], b[frameHead:])
 	}
-	g := &guard{config: []byte("roster"), counted: map[string]map[refusal]uint64{}}
+	g := testGuard()
+	o := newOrders(g.net, nil)
 	f.Fuzz(func(t *testing.T, ft byte, body []byte) {
 		if len(body) > maxAppendFrame {
 			return
@@ -142,7 +150,11 @@ func FuzzRequest(f *testing.F) {
 		if err != nil || !bytes.Equal(again[frameHead:], body) {
 			t.Errorf("%T: %x encodes again to %x, %v", req, body, again, err)
 		}
-		g.request("FRA", req, fixedView{l: "FRA", t: 2})
+		by := &speaker{"FRA", treaty.ElectionVote{Term: 3, Candidate: "FRA", Start: treaty.HashOf([]byte("run"))}}
+		g.request(by, req, fixedView{l: "FRA", t: 2})
+		if a, ok := req.(*appendCall); ok {
+			o.follow(by.run, a)
+		}
 	})
 }
 

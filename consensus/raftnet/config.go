@@ -9,6 +9,8 @@ import (
 	"github.com/hashicorp/raft"
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/peer"
+
+	"truceline/treaty"
 )
 
 const (
@@ -79,6 +81,9 @@ func (t Timing) call() time.Duration { return min(max(2*t.Heartbeat, 2*time.Seco
 type Config struct {
 	Self    string
 	Members []Member
+	// Net is the accord's roster and quorum: the Members are its nations. Signer is this nation's treaty key.
+	Net    *treaty.Network
+	Signer *treaty.Signer
 	// Host carries the streams. Its peerstore must hold the members' addresses.
 	Host      host.Host
 	Logs      LogStore
@@ -89,6 +94,14 @@ type Config struct {
 	Timing    Timing
 	// MaxAppendEntries is how many entries one AppendEntries carries; 0 means 512.
 	MaxAppendEntries int
+	// Certified is the entry that the last certificate ends with. Followers take at most 65,536 entries above it.
+	Certified func() uint64
+	// Accept checks what a leader calls a snapshot, before raft may touch it: a certificate of exactly that entry. It
+	// keeps nothing.
+	Accept func(index, term uint64, data []byte) error
+	// Conflict is given two signed heads that convict a leader (treaty.Network.CheckHeads), once for each of its terms.
+	// It runs on a stream's goroutine: note it and return. It may be nil.
+	Conflict func(a, b []byte)
 	// OnFatal is called once when raft cannot go on because its store failed. The node must stop. It runs on raft's
 	// main goroutine: note it and return.
 	OnFatal func(error)
@@ -106,6 +119,15 @@ func (c *Config) Validate() error {
 	need(c.Logs != nil && c.Stable != nil && c.Snapshots != nil, "a store is missing (Logs, Stable, Snapshots)")
 	need(c.Logs == nil || c.Logs.IsMonotonic(), "Logs must be monotonic")
 	need(c.Applier != nil, "Applier is missing")
+	need(c.Certified != nil && c.Accept != nil, "Certified or Accept is missing")
+	need(c.Net != nil && c.Signer != nil, "Net or Signer is missing")
+	if c.Net != nil && c.Signer != nil {
+		need(string(c.Signer.Nation) == c.Self && c.Signer.Accord == c.Net.Digest, "Signer is not this member's under this accord")
+		need(c.Net.N == len(c.Members), fmt.Sprintf("%d members, the accord has %d", len(c.Members), c.Net.N))
+		for _, m := range c.Members {
+			need(c.Net.Index(treaty.Nation(m.ID)) >= 0, fmt.Sprintf("member %s is not in the accord", m.ID))
+		}
+	}
 	need(c.Log != nil, "Log is missing")
 	need(c.OnFatal != nil, "OnFatal is missing")
 	need(c.MaxAppendEntries >= 0 && c.MaxAppendEntries <= maxAppendEntries,

@@ -7,9 +7,13 @@
 //
 // It does not: protect against a lying leader or majority. Raft's "committed" means ORDERED here, nothing more. Finality
 // comes from signatures (consensus/finality), and the node throws away what raft told it when a certificate disagrees.
-// guard.go holds what is checked today and is the place for the rest of the table.
+// guard.go lists every known attack on raft and where it is answered.
 //
 // The way of a call: Group (group.go) runs raft; raft calls Transport (transport.go); a link (link.go) keeps one stream
 // per peer and class and matches answers to calls; serve.go answers on the other side; frame.go and codec.go are the
 // bytes; nudge.go tells followers of a commit at once.
+//
+// The way of a leader: poll.go holds the votes back until q nations have signed for it (ballots.go); the certificate goes
+// first on each of its streams (tenure.go), its followers check it (guard.go) and what it signs with every order it sends
+// (orders.go), and show each other what they hold (exchange.go), so that two orders become evidence.
 package raftnet

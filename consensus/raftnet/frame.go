@@ -7,6 +7,8 @@ import (
 	"io"
 
 	"github.com/libp2p/go-libp2p/core/protocol"
+
+	"truceline/treaty"
 )
 
 // A frame is length (4 bytes, of type and body) | type (1) | body. The length is checked against the type's own limit
@@ -25,15 +27,21 @@ const (
 	frameTimeoutNow
 	frameTimeoutNowReply
 	frameFailure
+	// frameElection and frameSignedHead are not answered.
+	frameElection
+	frameSignedHead
 )
 
 const (
 	// maxAppendFrame holds eight of the largest entries; a longer AppendEntries is sent as several.
 	maxAppendFrame = 4<<20 + 64<<10
+	// appendRoom is what of it is not entries: the header, and two heads.
+	appendRoom = 1024 + maxHeads*(treaty.MaxHead+4)
 	// MaxSnapshot bounds the bytes of a snapshot, which here are one certificate.
 	MaxSnapshot = 8 << 10
 	maxConfig   = 8 << 10
 	maxSmall    = 256
+	maxReply    = 96 // term, flag and a signature
 )
 
 // maxBody is each type's limit.
@@ -45,7 +53,13 @@ func (t frameType) maxBody() int {
 		return MaxSnapshot + maxConfig + maxSmall
 	case frameVote, framePreVote, frameTimeoutNow:
 		return maxSmall
-	case frameAppendReply, frameVoteReply, framePreVoteReply, frameSnapshotReply, frameTimeoutNowReply, frameFailure:
+	case frameElection:
+		return treaty.MaxElection
+	case frameSignedHead:
+		return treaty.MaxHead
+	case frameVoteReply:
+		return maxReply
+	case frameAppendReply, framePreVoteReply, frameSnapshotReply, frameTimeoutNowReply, frameFailure:
 		return 32
 	default:
 		return -1
@@ -67,13 +81,16 @@ func (c class) String() string { return [classes]string{"heartbeat", "append", "
 
 func (c class) protocol() protocol.ID { return protocol.ID("/truceline/raft/" + c.String() + "/1") }
 
-// carries says which requests belong on a stream of this class.
+// carries says which requests belong on a stream of this class. An election certificate belongs on each of them.
 func (c class) carries(t frameType) bool {
+	if t == frameElection {
+		return true
+	}
 	switch c {
 	case classHeartbeat, classAppend:
 		return t == frameAppend
 	case classVote:
-		return t == frameVote || t == framePreVote || t == frameTimeoutNow
+		return t == frameVote || t == framePreVote || t == frameTimeoutNow || t == frameSignedHead
 	case classSnapshot:
 		return t == frameSnapshot
 	default:

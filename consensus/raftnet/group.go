@@ -51,7 +51,11 @@ func Open(cfg Config) (*Group, error) {
 	}
 	g := &Group{cfg: cfg, change: newTurn()}
 	g.proposals.init(4 * cfg.MaxAppendEntries)
-	g.t = newTransport(&g.cfg)
+	b, err := newBallots(cfg.Signer, cfg.Stable)
+	if err != nil {
+		return nil, err
+	}
+	g.t = newTransport(&g.cfg, b)
 	_ = g.change.take(context.Background())
 	defer g.change.give()
 	if err := g.start(); err != nil {

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/hashicorp/raft"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/p2p/net/swarm"
 )
@@ -18,7 +19,9 @@ type call struct {
 	data []byte
 	kind frameType
 	at   time.Time
-	done func(reply any, err error)
+	// silent says that nothing answers it; done is not called then.
+	silent bool
+	done   func(reply any, err error)
 }
 
 // link keeps one outgoing stream to one member for one class, opened when needed. Answers come in the order of the
@@ -69,7 +72,11 @@ func (l *link) send(ctx context.Context, c *call, open bool) error {
 			return err
 		}
 	}
-	b, err := encodeRequest(l.buf, c.req, c.data)
+	run, req, err := l.entitle(c.req)
+	if err != nil {
+		return err
+	}
+	b, err := encodeRequest(l.buf, req, c.data)
 	if err != nil {
 		return err
 	}
@@ -79,14 +86,48 @@ func (l *link) send(ctx context.Context, c *call, open bool) error {
 	c.kind = frameType(b[4])
 	c.at = time.Now()
 	o := l.out
-	if !o.push(c) {
+	if !c.silent && !o.push(c) {
 		return errors.New("the stream just failed")
 	}
 	_ = o.s.SetWriteDeadline(c.at.Add(l.t.timeout))
+	if run != nil && o.shown != run {
+		if _, err := o.s.Write(run.frame); err != nil {
+			o.fail(fmt.Errorf("write to %s: %w", l.to.ID, err))
+			return nil
+		}
+		o.shown = run
+	}
 	if _, err := o.s.Write(b); err != nil {
 		o.fail(fmt.Errorf("write to %s: %w", l.to.ID, err))
 	}
 	return nil
+}
+
+// entitle finds the election certificate that a call needs, and signs what it orders. Without a certificate nothing that
+// only a leader may say leaves this node: nobody would take it. C.4 row 1.
+func (l *link) entitle(req any) (*tenure, any, error) {
+	run := l.t.tenure.Load()
+	var term uint64
+	switch r := req.(type) {
+	case *raft.AppendEntriesRequest:
+		term = r.Term
+	case *raft.InstallSnapshotRequest:
+		term = r.Term
+	case *raft.TimeoutNowRequest:
+		if run != nil {
+			term = run.vote.Term // the other side knows in which it follows
+		}
+	default:
+		return nil, req, nil
+	}
+	if run == nil || run.vote.Term != term {
+		return nil, nil, fmt.Errorf("this node has no election certificate for term %d", term)
+	}
+	if a, ok := req.(*raft.AppendEntriesRequest); ok {
+		c, err := run.cover(a)
+		return run, c, err
+	}
+	return run, req, nil
 }
 
 // open dials (through whatever connection there is) and starts the reader.
@@ -130,8 +171,9 @@ func (l *link) drop() {
 
 // outStream is an open stream and the calls waiting on it, oldest first.
 type outStream struct {
-	l *link
-	s network.Stream
+	l     *link
+	s     network.Stream
+	shown *tenure // the leadership whose certificate went over it; guarded by the link's turn
 
 	mu      sync.Mutex
 	pending []*call
@@ -180,7 +222,7 @@ func (o *outStream) fail(err error) {
 
 // read matches answers to calls until the stream fails.
 func (o *outStream) read() {
-	var buf [64]byte
+	var buf [maxReply]byte
 	for {
 		ft, n, err := readHead(o.s)
 		if err == nil && n > len(buf) {

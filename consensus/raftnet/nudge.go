@@ -4,6 +4,7 @@ package raftnet
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 
@@ -29,8 +30,14 @@ type follower struct {
 	ackedTerm uint64 // of the entry
 	told      uint64
 	commit    uint64
-	busy      bool // one nudge on its way
+	busy      bool      // one nudge on its way
+	back      time.Time // when it may next ask for what it has acknowledged
 }
+
+// backEvery is how many heartbeat timeouts lie between two times a follower may go back.
+const backEvery = 10
+
+var errBack = errors.New("peer asks again for entries that it acknowledged")
 
 func newFollower(t *Transport, m Member) *follower {
 	f := &follower{t: t, id: m.ID, poke: make(chan struct{}, 1)}
@@ -58,6 +65,25 @@ func (f *follower) acknowledged(a *raft.AppendEntriesRequest) {
 	}
 	f.mu.Unlock()
 	f.wake()
+}
+
+// wentBack judges a refusal that asks for entries which this follower has acknowledged in the same term. A node that wiped
+// its log to re-open at a certified point has lost them; one that says so all the time would have the leader read and
+// send its log for ever. So it is believed once in backEvery heartbeat timeouts. C.4 row 24.
+func (f *follower) wentBack(a *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if resp.Success || resp.Term > a.Term || a.Term != f.term || resp.LastLog >= f.acked {
+		return nil
+	}
+	now := time.Now()
+	if now.Before(f.back) {
+		f.t.guard.note(f.id, maskedBack)
+		return errBack
+	}
+	f.back = now.Add(backEvery * f.t.heartbeat)
+	f.acked, f.ackedTerm, f.told = 0, 0, 0
+	return nil
 }
 
 // wake has the goroutine look whether there is something to tell.

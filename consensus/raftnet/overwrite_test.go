@@ -12,10 +12,10 @@ import (
 	"truceline/consensus/raftnet"
 )
 
-// Would catch a node whose state machine silently keeps entries that its log has lost: a lying member (there are no vote
-// certificates yet) overwrites an applied entry, the Applier must get nothing more until Reopen, the node must be told,
+// Would catch a node whose state machine silently keeps entries that its log has lost: a lying
+// member that f helpers had elected overwrites an applied entry, the Applier must get nothing more until Reopen, the node must be told,
 // and afterwards it must hold what the others hold. What is certified must not move at all.
-func TestOverwrittenAfterApply(t *testing.T) {
+func TestRow03Overwritten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCluster(t, 4)
 		defer c.close()
@@ -31,7 +31,10 @@ func TestOverwrittenAfterApply(t *testing.T) {
 			must(t, victim.store.GetLog(at-1, &prev))
 			s, err := liar.host.NewStream(context.Background(), victim.host.ID(), protocol.ID("/truceline/raft/append/1"))
 			must(t, err)
-			_, err = s.Write(raftnet.Overwrite(liar.id, victim.group.Term()+1, prev.Index, prev.Term))
+			e := c.elect(liar, victim.group.Term()+10) // a term in which the others, who did not help, elect nobody
+			_, err = s.Write(raftnet.Elected(e))
+			must(t, err)
+			_, err = s.Write(raftnet.Lead(c.fix.Signers[e.Candidate], e, prev.Index, prev.Term, "forged"))
 			must(t, err)
 			_ = s.SetReadDeadline(time.Now().Add(10 * time.Second))
 			if _, err := s.Read(make([]byte, 23)); err != nil {

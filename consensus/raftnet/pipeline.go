@@ -77,6 +77,9 @@ func (p *pipeline) AppendEntries(a *raft.AppendEntriesRequest, resp *raft.Append
 			resp.Success = false // a plain refusal: raft ends the pipeline and goes back to single calls
 		} else if resp.Success && resp.Term <= a.Term {
 			p.f.acknowledged(a)
+		} else if p.f.wentBack(a, resp) != nil {
+			_ = p.Close()
+			return
 		}
 		p.deliver(fut)
 	}}, true)

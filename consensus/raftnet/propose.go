@@ -91,6 +91,10 @@ func (g *Group) Propose(data []byte) (*Proposal, error) {
 	if r == nil || r.State() != raft.Leader {
 		return nil, ErrNotLeader
 	}
+	// Followers take so much above the certified point and no more. Half of it leaves room for what is on its way.
+	if r.LastIndex() > g.cfg.Certified()+maxAhead/2 {
+		return nil, ErrBusy
+	}
 	term := r.CurrentTerm()
 	data = bytes.Clone(data) // raft keeps it, and its address names the proposal
 	p, err := g.proposals.add(data, term)

@@ -1,6 +1,8 @@
 package raftnet
 
 import (
+	"bytes"
+	"crypto/ed25519"
 	"fmt"
 
 	"github.com/hashicorp/raft"
@@ -30,8 +32,8 @@ func encodeReply(buf []byte, reply any) ([]byte, error) {
 	case *raft.AppendEntriesResponse:
 		b = putFlag(putFlag(put64(b, r.Term, r.LastLog), r.Success), r.NoRetryBackoff)
 		return endFrame(b, frameAppendReply)
-	case *raft.RequestVoteResponse:
-		return endFrame(putFlag(put64(b, r.Term), r.Granted), frameVoteReply)
+	case *voteReply:
+		return endFrame(append(putFlag(put64(b, r.Term), r.Granted), r.sig...), frameVoteReply)
 	case *raft.RequestPreVoteResponse:
 		return endFrame(putFlag(put64(b, r.Term), r.Granted), framePreVoteReply)
 	case *raft.InstallSnapshotResponse:
@@ -57,7 +59,11 @@ func decodeReply(ft frameType, body []byte, from string) (any, error) {
 		r := &raft.AppendEntriesResponse{RPCHeader: h, Term: t.u64(), LastLog: t.u64(), Success: t.flag(), NoRetryBackoff: t.flag()}
 		return r, t.end()
 	case frameVoteReply:
-		return &raft.RequestVoteResponse{RPCHeader: h, Term: t.u64(), Granted: t.flag()}, t.end()
+		r := &voteReply{RequestVoteResponse: raft.RequestVoteResponse{RPCHeader: h, Term: t.u64(), Granted: t.flag()}}
+		if r.Granted {
+			r.sig = bytes.Clone(t.n(ed25519.SignatureSize))
+		}
+		return r, t.end()
 	case framePreVoteReply:
 		return &raft.RequestPreVoteResponse{RPCHeader: h, Term: t.u64(), Granted: t.flag()}, t.end()
 	case frameSnapshotReply:

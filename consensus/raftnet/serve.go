@@ -9,12 +9,14 @@ import (
 
 	"github.com/hashicorp/raft"
 	"github.com/libp2p/go-libp2p/core/network"
+
+	"truceline/treaty"
 )
 
 // idleStream is how long a peer may leave a stream silent. A leader writes on it many times a second.
 const idleStream = 2 * time.Minute
 
-// inbound is who may hold one incoming stream: a member has one for each class, a new one replaces the old.
+// inbound is who may hold one incoming stream: a member has one for each class, a new one replaces the old. C.4 row 27.
 type inbound struct {
 	from  string
 	class class
@@ -66,9 +68,16 @@ func (t *Transport) refuse(from string, c class, why refusal) error {
 	return errRefused
 }
 
+// speaker is who sends on an incoming stream, and the election certificate that it showed on it, if any.
+type speaker struct {
+	id  string
+	run treaty.ElectionVote
+}
+
 // serve answers one stream's requests, one at a time, in order.
 func (t *Transport) serve(s network.Stream, from string, c class) error {
 	var out []byte
+	by := &speaker{id: from}
 	for {
 		_ = s.SetReadDeadline(time.Now().Add(idleStream))
 		ft, n, err := readHead(s)
@@ -81,16 +90,29 @@ func (t *Transport) serve(s network.Stream, from string, c class) error {
 		if !c.carries(ft) {
 			return t.refuse(from, c, refusedClass)
 		}
+		// Raft hears of a request when all of it is here, and it is here in time or never. C.4 row 19.
 		_ = s.SetReadDeadline(time.Now().Add(t.timeout))
 		body := make([]byte, n) // the entries will point into it
 		if _, err := io.ReadFull(s, body); err != nil {
 			return err
 		}
+		switch ft {
+		case frameElection:
+			if why := t.guard.election(by, body, t.ballots.elected); why != allowed {
+				return t.refuse(from, c, why)
+			}
+			continue
+		case frameSignedHead:
+			if why := t.orders.hear(from, body); why != allowed {
+				return t.refuse(from, c, why)
+			}
+			continue
+		}
 		req, err := decodeRequest(ft, body)
 		if err != nil {
 			return t.refuse(from, c, refusedFrame)
 		}
-		reply := t.answer(from, req)
+		reply := t.answer(by, req)
 		if why, ok := reply.(refusal); ok {
 			return t.refuse(from, c, why)
 		}
@@ -105,19 +127,34 @@ func (t *Transport) serve(s network.Stream, from string, c class) error {
 }
 
 // answer has raft process a request, if the guard lets it through: a response, a failure or a refusal.
-func (t *Transport) answer(from string, req any) any {
+func (t *Transport) answer(by *speaker, req any) any {
 	ses := t.session.Load()
 	if ses == nil {
 		return failBusy
 	}
-	if why := t.guard.request(from, req, ses); why != allowed {
+	why := t.guard.request(by, req, ses)
+	if a, ok := req.(*appendCall); ok && why == allowed {
+		why = t.orders.follow(by.run, a)
+	}
+	switch why {
+	case allowed:
+	case delayedAhead, delayedSnapshot, delayedBudget:
+		t.guard.note(by.id, why)
+		return failBusy
+	default:
 		return why
 	}
-	// Raft would free a snapshot's reader slowly from the network while nothing else moves; ours is in memory already.
+	// Raft would read a snapshot from the network while nothing else moves; ours is in memory already. C.4 row 19.
 	var reader io.Reader
-	if sc, ok := req.(*snapshotCall); ok {
-		reader = bytes.NewReader(sc.data)
-		req = &sc.InstallSnapshotRequest
+	var vote *voteCall
+	switch r := req.(type) {
+	case *snapshotCall:
+		reader = bytes.NewReader(r.data)
+		req = &r.InstallSnapshotRequest
+	case *appendCall:
+		req = &r.AppendEntriesRequest
+	case *voteCall:
+		vote, req = r, &r.RequestVoteRequest
 	}
 	answered := make(chan raft.RPCResponse, 1)
 	timer := time.NewTimer(t.timeout)
@@ -134,10 +171,30 @@ func (t *Transport) answer(from string, req any) any {
 		if r.Error != nil {
 			return failRaft
 		}
+		if vote != nil {
+			return t.signVote(by.id, vote, r.Response.(*raft.RequestVoteResponse))
+		}
 		return r.Response
 	case <-ses.done:
 		return failBusy
 	case <-timer.C:
 		return failBusy
 	}
+}
+
+// signVote signs a vote that raft has granted and kept. Where this node has voted for another run, or cannot keep the
+// vote, it is not granted after all.
+func (t *Transport) signVote(from string, v *voteCall, resp *raft.RequestVoteResponse) any {
+	out := &voteReply{RequestVoteResponse: *resp}
+	if !out.Granted {
+		return out
+	}
+	sig, err := t.ballots.sign(treaty.ElectionVote{Term: v.Term, Candidate: treaty.Nation(from), Start: v.start})
+	if err != nil {
+		t.log.Info("vote not given", slog.String("peer", from), slog.Uint64("term", v.Term), slog.Any("reason", err))
+		out.Granted = false
+		return out
+	}
+	out.sig = sig.Sig
+	return out
 }

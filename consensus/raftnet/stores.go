@@ -17,7 +17,7 @@ type logs struct {
 	fsm *fsm
 }
 
-// DeleteRange notes when a new leader's log overwrites entries that were applied already. Raft never un-applies: from
+// DeleteRange (C.4 row 3) notes when a new leader's log overwrites entries that were applied already. Raft never un-applies: from
 // then on its state machine and its log are of different histories. The Applier gets nothing more until Reopen.
 func (l *logs) DeleteRange(min, max uint64) error {
 	last, err := l.LastIndex()

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// claims decides when to believe a peer whose answer carries a higher term than the call it answers.
+// claims decides when to believe a peer whose answer carries a higher term than the call it answers. C.4 row 5.
 //
 // Raft believes at once: a leader steps down, a candidate gives up. So one lying member keeps a plain cluster without a
 // leader (consensus.md finding 7). Never believing is wrong too: a candidate that raised its term and lost answers
@@ -17,7 +17,8 @@ import (
 //     cannot raise it beyond what an honest member says;
 //   - when one member alone has claimed it for its patience, at most loneJump ahead. Patience starts at two election
 //     timeouts and doubles each time, up to an hour, so f liars cost f elections an hour in the long run, and an honest
-//     straggler is back after seconds. A day without a lone claim resets it.
+//     straggler is back after seconds. A day without a lone claim resets it. What was believed stays believed for the
+//     first patience: the answer that deposes a leader does not tell raft the term yet, the next pre-vote's does.
 //
 // Until then the answer is shown to raft as a plain refusal. A leader of a higher term makes itself known by its own
 // calls, which this does not touch.
@@ -33,7 +34,8 @@ type claim struct {
 	since    time.Time // this claim stands since
 	seen     time.Time // and was last repeated
 	patience time.Duration
-	spent    time.Time // when it was last believed alone
+	spent    time.Time // when it was last believed alone,
+	believed uint64    // and up to which term
 }
 
 const (
@@ -83,9 +85,11 @@ func (c *claims) judge(peer string, ours, claimed uint64, now time.Time, heard b
 		return higher[len(higher)-1-c.faulty]
 	}
 	if !heard && now.Sub(k.since) >= k.patience {
-		k.since, k.spent = now, now
+		k.since, k.spent, k.believed = now, now, min(claimed, ours+loneJump)
 		k.patience = min(2*k.patience, maxPatience)
-		return min(claimed, ours+loneJump)
+	}
+	if now.Sub(k.spent) <= c.first {
+		return max(ours, min(claimed, k.believed))
 	}
 	return ours
 }

@@ -2,6 +2,7 @@ package raftnet
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -33,8 +34,15 @@ type Transport struct {
 	byPeer  map[peer.ID]string
 	guard   *guard
 	claims  *claims
+	net     *treaty.Network
+	ballots *ballots
+	orders  *orders
 	session atomic.Pointer[session]
+	tenure  atomic.Pointer[tenure] // this node's latest election
 	to      map[string]*follower
+	others  []string // the other members, in the accord's order
+
+	election, heartbeat time.Duration
 
 	mu     sync.Mutex
 	in     map[inbound]network.Stream
@@ -44,12 +52,13 @@ type Transport struct {
 }
 
 // newTransport takes the host's raft protocols.
-func newTransport(c *Config) *Transport {
+func newTransport(c *Config, b *ballots) *Transport {
 	t := &Transport{
 		self: c.Self, host: c.Host, log: c.Log, timeout: c.Timing.call(),
 		pause:  min(max(c.Timing.Heartbeat/6, 20*time.Millisecond), 500*time.Millisecond),
 		byPeer: map[peer.ID]string{},
-		guard:  &guard{config: raft.EncodeConfiguration(c.roster()), counted: map[string]map[refusal]uint64{}},
+		net:    c.Net, ballots: b, orders: newOrders(c.Net, c.Conflict), election: c.Timing.Election, heartbeat: c.Timing.Heartbeat,
+		guard:  newGuard(c),
 		claims: newClaims(treaty.Faulty(len(c.Members)), c.Timing.Election),
 		to:     map[string]*follower{}, in: map[inbound]network.Stream{}, stop: make(chan struct{}),
 	}
@@ -57,8 +66,10 @@ func newTransport(c *Config) *Transport {
 		t.byPeer[m.Peer] = m.ID
 		if m.ID != c.Self {
 			t.to[m.ID] = newFollower(t, m)
+			t.others = append(t.others, m.ID)
 		}
 	}
+	t.track(t.exchange)
 	for _, f := range t.to {
 		t.track(f.run)
 	}
@@ -134,6 +145,9 @@ type session struct {
 	ctx    context.Context
 	cancel context.CancelFunc
 	raft   atomic.Pointer[raft.Raft]
+
+	start           treaty.Hash // a random name of this run of raft
+	votes, preVotes polls
 }
 
 var (
@@ -145,6 +159,7 @@ var (
 func (t *Transport) attach() *session {
 	s := &session{Transport: t, rpcs: make(chan raft.RPC), done: make(chan struct{})}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
+	_, _ = rand.Read(s.start[:]) // it never fails (crypto/rand)
 	t.session.Store(s)
 	return s
 }
@@ -251,36 +266,13 @@ func (s *session) AppendEntries(id raft.ServerID, _ raft.ServerAddress, a *raft.
 		if s.believe(id, a.Term, &resp.Term, c == classHeartbeat) {
 			return errMasked
 		}
-		if resp.Term > a.Term || !resp.Success {
+		if resp.Term > a.Term {
 			return nil
 		}
+		if !resp.Success {
+			return s.to[string(id)].wentBack(a, resp)
+		}
 		s.to[string(id)].acknowledged(part)
-	}
-	return nil
-}
-
-// RequestVote asks for a vote.
-func (s *session) RequestVote(id raft.ServerID, _ raft.ServerAddress, a *raft.RequestVoteRequest, resp *raft.RequestVoteResponse) error {
-	r, err := s.roundTrip(id, classVote, a, nil)
-	if err != nil {
-		return err
-	}
-	*resp = *r.(*raft.RequestVoteResponse)
-	if s.believe(id, a.Term, &resp.Term, false) || resp.Term > a.Term {
-		resp.Granted = false
-	}
-	return nil
-}
-
-// RequestPreVote asks whether a vote would be granted.
-func (s *session) RequestPreVote(id raft.ServerID, _ raft.ServerAddress, a *raft.RequestPreVoteRequest, resp *raft.RequestPreVoteResponse) error {
-	r, err := s.roundTrip(id, classVote, a, nil)
-	if err != nil {
-		return err
-	}
-	*resp = *r.(*raft.RequestPreVoteResponse)
-	if s.believe(id, a.Term, &resp.Term, false) || resp.Term > a.Term {
-		resp.Granted = false
 	}
 	return nil
 }
@@ -314,7 +306,7 @@ func (s *session) TimeoutNow(id raft.ServerID, _ raft.ServerAddress, a *raft.Tim
 
 // split cuts an AppendEntries whose entries do not fit in one frame into several that follow each other.
 func split(a *raft.AppendEntriesRequest) []*raft.AppendEntriesRequest {
-	const room = maxAppendFrame - 1024
+	const room = maxAppendFrame - appendRoom
 	size := 0
 	for _, e := range a.Entries {
 		size += len(e.Data) + entryHead

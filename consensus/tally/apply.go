@@ -12,10 +12,12 @@ type Result struct {
 	Duplicate bool
 	// Refused says why it is no leaf although it is no duplicate. With RefusedGap it may come again later.
 	Refused string
-	// Rejected says why it is a leaf without effect (beyond its author's numbering and time). Empty: it has effect.
+	// Rejected says why it is a leaf without effect (beyond its author's numbering, time and chain of seals). Empty: it
+	// has effect.
 	Rejected string
 	// About is the incident that stands in the way of a rejected one: where RejectedSameEvent, the incident to attest
-	// to instead; where RejectedSecondBreach, the one this nation has attested to.
+	// to instead; where RejectedOtherEvent, the first of the case; where RejectedSecondBreach, the one this nation has
+	// attested to. For a repeated misbehaviour, the record that proved it first.
 	About treaty.Hash
 	// Derived are the ledger entries that follow from it, in order: bytes of treaty.Network.VerdictEntry.
 	Derived [][]byte
@@ -33,15 +35,18 @@ const (
 	RejectedSealOrder       = "SEAL_ORDER"       // not a later window than the author's last seal
 	RejectedSealEarly       = "SEAL_EARLY"       // signed before the window's end
 	RejectedSealChain       = "SEAL_CHAIN"       // does not name the author's last seal
+	RejectedSealAhead       = "SEAL_AHEAD"       // its window ends too far beyond ledger time: look at the clock
 	RejectedUnknownSeal     = "UNKNOWN_SEAL"     // cites a seal that is unknown, empty or beyond the horizon
 	RejectedUnknownIndex    = "UNKNOWN_INDEX"    // cites a detection that its seal does not have
 	RejectedSameEvent       = "SAME_EVENT"       // an incident on the same detections is there: attest to it, or amend it
 	RejectedUnknownIncident = "UNKNOWN_INCIDENT" // attests to, or amends, an incident that is unknown or beyond the horizon
 	RejectedNotDecided      = "NOT_DECIDED"      // amends an incident without a verdict
+	RejectedOtherEvent      = "OTHER_EVENT"      // cites half or less of what the case that it amends began with
 	RejectedQuota           = "QUOTA"            // the author has too much in memory already
-	RejectedRepeated        = "REPEATED"         // the same attestation again
+	RejectedRepeated        = "REPEATED"         // the same attestation, or a misbehaviour that is proven, again
 	RejectedContradiction   = "CONTRADICTION"    // a second, different attestation to the same incident
 	RejectedSecondBreach    = "SECOND_BREACH"    // its detections carry this nation's BREACH for another incident
+	RejectedUnproven        = "UNPROVEN"         // its statements do not convict the accused
 	RejectedUnknownParty    = "UNKNOWN_PARTY"    // a BREACH by nobody of the accord
 	RejectedUnknownClause   = "UNKNOWN_CLAUSE"   // a BREACH of a clause that is not in force at that time
 )
@@ -70,12 +75,15 @@ func (s *State) Apply(r *treaty.Record) Result {
 	res := Result{Taken: true}
 	switch {
 	case r.Seal != nil:
-		res.Rejected = s.takeSeal(i, r, before)
+		res.Rejected = s.takeSeal(i, r, before, now)
 	case r.Incident != nil:
 		res.Rejected, res.About = s.takeIncident(i, r, now)
 	case r.Attestation != nil:
 		s.takeAttestation(i, r, now, &res)
+	case r.Misbehaviour != nil:
+		res.Rejected, res.About = s.takeMisbehaviour(r, now)
 	}
+	s.closeWindows(now)
 	if now > before {
 		s.expire(now, &res)
 		s.prune(now)
@@ -102,6 +110,9 @@ func (s *State) admit(r *treaty.Record) (author int, refused string) {
 	if r.Remark != nil {
 		bodies, sound = bodies+1, r.Remark.Check() == nil
 	}
+	if r.Misbehaviour != nil {
+		bodies, sound = bodies+1, r.Misbehaviour.Check() == nil
+	}
 	if bodies != 1 || !sound || r.ID.IsZero() {
 		return 0, RefusedMalformed
 	}
@@ -111,51 +122,6 @@ func (s *State) admit(r *treaty.Record) (author int, refused string) {
 		return 0, RefusedStranger
 	}
 	return author, ""
-}
-
-// takeSeal takes a seal. It is late when ledger time had passed the window's end plus grace before it came: others may
-// have revealed theirs by then.
-func (s *State) takeSeal(i int, r *treaty.Record, before treaty.Time) (rejected string) {
-	n, b, p := &s.nations[i], r.Seal, &s.net.Accord.Policy
-	if !n.lastSeal.IsZero() && b.Window <= n.lastWindow {
-		return RejectedSealOrder
-	}
-	if b.Prev != n.lastSeal {
-		return RejectedSealChain
-	}
-	if b.Window >= treaty.Window(int64(maxTime)/p.WindowNs) || r.Time < b.Window.End(p.Window()) {
-		return RejectedSealEarly
-	}
-	n.lastSeal, n.lastWindow = r.ID, b.Window
-	if b.Count == 0 {
-		return ""
-	}
-	e := &seal{
-		id: r.ID, digest: b.Digest, nation: i, window: b.Window, count: b.Count, at: before,
-		late: before > b.Window.End(p.Window()).Add(p.Grace()),
-	}
-	n.seals = append(n.seals, e)
-	s.seals[e.id] = e
-	if len(n.seals) > s.maxSeals() {
-		s.dropSeals(n, 1)
-	}
-	return ""
-}
-
-// dropSeals forgets a nation's oldest k seals.
-func (s *State) dropSeals(n *nation, k int) {
-	for j, e := range n.seals[:k] {
-		delete(s.seals, e.id)
-		n.seals[j] = nil
-	}
-	n.seals = n.seals[k:]
-}
-
-// begin starts the deadlines of what was proposed before ledger time had begun to run.
-func (s *State) begin(now treaty.Time) {
-	for _, c := range s.open {
-		c.Deadline = now.Add(s.net.Accord.Policy.Deadline())
-	}
 }
 
 // expire decides, in ledger order, the incidents whose deadline has passed.

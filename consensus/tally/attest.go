@@ -32,7 +32,18 @@ type attestation struct {
 	Cited uint32 `cbor:"18,keyasint"`
 }
 
-// takeAttestation counts an attestation and what follows from it.
+// charge is how many detections an attestation makes everybody remember for its author's sake. What is cited without a
+// BREACH is not kept, and was chosen by whoever proposed the incident.
+func (a *attestation) charge() int {
+	if a.Finding != treaty.Breach {
+		return 0
+	}
+	return int(a.Cited)
+}
+
+// takeAttestation counts an attestation and what follows from it. A finding on an amending incident must be about the
+// event of the case: else an amendment that cites another event besides would put that event's verdict in the place of
+// this one's.
 func (s *State) takeAttestation(i int, r *treaty.Record, now treaty.Time, res *Result) {
 	n, b := &s.nations[i], r.Attestation
 	a := &b.Assessment
@@ -63,11 +74,15 @@ func (s *State) takeAttestation(i int, r *treaty.Record, now treaty.Time, res *R
 	if res.Rejected = s.known(a.Cites); res.Rejected != "" {
 		return
 	}
-	if n.cited+a.Cites.Len() > MaxCited {
-		res.Rejected = RejectedQuota
+	if a.Finding != treaty.Inconclusive && c.amends != nil && !c.kase.concerns(a.Cites) {
+		res.Rejected, res.About = RejectedOtherEvent, c.kase.Incidents[0].ID
 		return
 	}
 	if a.Finding == treaty.Breach {
+		if n.cited+a.Cites.Len() > MaxCited {
+			res.Rejected = RejectedQuota
+			return
+		}
 		if o := s.secondBreach(i, c, a.Cites); o != nil {
 			res.Rejected, res.About = RejectedSecondBreach, o.ID
 			return
@@ -90,7 +105,7 @@ func (s *State) takeAttestation(i int, r *treaty.Record, now treaty.Time, res *R
 			}
 		}
 	}
-	n.cited += int(e.Cited)
+	n.cited += e.charge()
 	c.Attestations = slices.Insert(c.Attestations, at, e)
 	s.decide(c, now, false, res)
 }

@@ -70,15 +70,15 @@ func TestBounds(t *testing.T) {
 		must(t, s, b.record(k, start, &treaty.Remark{Text: "here"}), "")
 	}
 	var prev, first treaty.Hash
-	for i := range 5_000 {
-		r := b.record("AUT", start.Add(24*time.Hour), &treaty.Seal{Window: w + 10_000 + treaty.Window(i), Digest: digestOf(i), Count: treaty.MaxDetections, Prev: prev})
+	for i := range 5_000 { // of the past: what is beyond the horizon goes when ledger time moves, or there are too many
+		r := b.record("AUT", start.Add(24*time.Hour), &treaty.Seal{Window: w - 4_950 + treaty.Window(i), Digest: digestOf(i), Count: treaty.MaxDetections, Prev: prev})
 		must(t, s, r, "")
 		if prev = r.ID; i == 0 {
 			first = prev
 		}
 	}
 	if _, ok := s.Seal(first); ok {
-		t.Error("seals of the far future are kept without end")
+		t.Error("seals beyond the horizon are kept without end")
 	}
 	const kept = (10+1+1)*60/2 + 2 // horizon, heartbeat, a minute; windows of 2 s
 	if n := len(s.Encode()); n > 4_000+kept*100 {
@@ -112,6 +112,9 @@ func TestBounds(t *testing.T) {
 	if _, ok := s.Incident(mine.ID); ok {
 		t.Error("an incident is kept beyond the horizon")
 	}
+	again := b.record("AUT", start.Add(24*time.Hour), &treaty.Seal{Window: w + 600, Digest: digestOf(0), Count: 2, Prev: prev})
+	must(t, s, again, "")
+	prev = again.ID
 	must(t, s, b.record("AUT", start.Add(24*time.Hour), &treaty.Incident{Time: start, Class: treaty.ClassOther, Cites: cite(1)}), "")
 }
 
@@ -167,16 +170,28 @@ func TestCited(t *testing.T) {
 	for i := range treaty.MaxCites {
 		all[0].Indexes = append(all[0].Indexes, uint32(i))
 	}
+	// A detection carries one BREACH of a nation, so each of these cites a seal of its own.
+	var prev treaty.Hash
+	breach := func(id treaty.Hash, i int) *treaty.Attestation {
+		k := w - 1_100 + treaty.Window(i)
+		r := b.record("DNK", at, &treaty.Seal{Window: k, Digest: digestOf(i + 2), Count: treaty.MaxDetections, Prev: prev})
+		must(t, s, r, "")
+		prev = r.ID
+		return b.breach(id, treaty.Cites{{Seal: r.ID, Indexes: all[0].Indexes}})
+	}
 	for i := range tally.MaxCited/treaty.MaxCites + 1 {
 		in := b.record("BEL", at, &treaty.Incident{Time: start, Class: treaty.ClassOther, Cites: one(i)})
 		must(t, s, in, "")
-		a := b.breach(in.ID, all)
-		a.Assessment.Finding, a.Assessment.Party, a.Assessment.Clause = treaty.NoBreach, "", ""
+		for k, f := range map[treaty.Nation]treaty.Finding{"CZE": treaty.NoBreach, "DNK": treaty.Inconclusive} { // cost nothing
+			a := b.breach(in.ID, all)
+			a.Assessment.Finding, a.Assessment.Party, a.Assessment.Clause = f, "", ""
+			must(t, s, b.record(k, at, a), "")
+		}
 		want := ""
 		if i == tally.MaxCited/treaty.MaxCites {
 			want = tally.RejectedQuota
 		}
-		must(t, s, b.record("AUT", at, a), want)
+		must(t, s, b.record("AUT", at, breach(in.ID, i)), want)
 	}
 	must(t, s, b.record("AUT", at, &treaty.Incident{Time: start, Class: treaty.ClassOther, Cites: one(4_000)}), tally.RejectedQuota)
 	must(t, s, b.record("CZE", at, &treaty.Incident{Time: start, Class: treaty.ClassOther, Cites: one(4_000)}), "")
@@ -228,7 +243,7 @@ func TestForgottenIsFree(t *testing.T) {
 	for _, k := range net.Nations() {
 		must(t, s, b.record(k, start, &treaty.Remark{Text: "here"}), "")
 	}
-	seal := b.record("AUT", far, &treaty.Seal{Window: treaty.WindowOf(start, 2*time.Second) + 100, Digest: digestOf(1), Count: 100})
+	seal := b.record("AUT", far, &treaty.Seal{Window: treaty.WindowOf(start, 2*time.Second) + 58, Digest: digestOf(1), Count: 100})
 	must(t, s, seal, "")
 	propose := func(i int) *treaty.Record {
 		cites := treaty.NewCites([]treaty.Ref{{Seal: seal.ID}, {Seal: seal.ID, Index: uint32(2*i + 1)}, {Seal: seal.ID, Index: uint32(2*i + 2)}})

@@ -23,6 +23,9 @@ func (s *State) Describe(name func(treaty.Hash) string) string {
 			fmt.Fprintf(&b, ", contradicted itself %d times, last %s against %s on %s", n.contradictions,
 				name(n.last.Second), name(n.last.First), name(n.last.Incident))
 		}
+		for _, m := range n.misbehaviour {
+			fmt.Fprintf(&b, ", two %s proven in %s", m.Kind, name(m.Record))
+		}
 		b.WriteString("\n")
 	}
 	var all []*incident

@@ -28,16 +28,6 @@ type incident struct {
 
 func (c *incident) decided() bool { return c.Outcome != 0 }
 
-// descends says whether c amends o, directly or through others.
-func (c *incident) descends(o *incident) bool {
-	for a := c.amends; a != nil; a = a.amends {
-		if a == o {
-			return true
-		}
-	}
-	return false
-}
-
 // kase is one event before the court: a first incident and those that amend it. (case is a keyword.)
 type kase struct {
 	Incidents []*incident `cbor:"1,keyasint"` // in ledger order
@@ -56,6 +46,27 @@ func (k *kase) pending() (n int) {
 		}
 	}
 	return n
+}
+
+// concerns says whether cites name more than half of the detections that the case began with: so an amendment of an
+// amendment cannot lead away from the event either.
+func (k *kase) concerns(cites treaty.Cites) bool {
+	first := k.Incidents[0].Body.Cites
+	shared := 0
+	for _, x := range first {
+		i, found := slices.BinarySearchFunc(cites, x.Seal, func(c treaty.SealCite, id treaty.Hash) int {
+			return treaty.CompareHash(c.Seal, id)
+		})
+		if !found {
+			continue
+		}
+		for _, d := range x.Indexes {
+			if _, found := slices.BinarySearch(cites[i].Indexes, d); found {
+				shared++
+			}
+		}
+	}
+	return 2*shared > first.Len()
 }
 
 func (k *kase) clone() *kase {
@@ -97,6 +108,9 @@ func (s *State) takeIncident(i int, r *treaty.Record, now treaty.Time) (rejected
 	}
 	if why := s.known(b.Cites); why != "" {
 		return why, treaty.Hash{}
+	}
+	if amends != nil && !amends.kase.concerns(b.Cites) {
+		return RejectedOtherEvent, amends.kase.Incidents[0].ID
 	}
 	if n.proposals >= MaxProposals || n.cited+b.Cites.Len() > MaxCited || s.worn(r.Nation, b.Cites, amends) {
 		return RejectedQuota, treaty.Hash{}

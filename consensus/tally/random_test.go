@@ -2,6 +2,7 @@ package tally_test
 
 import (
 	"encoding/binary"
+	"slices"
 	"time"
 
 	"truceline/treaty"
@@ -38,9 +39,11 @@ type generator struct {
 	now       treaty.Time
 	seq       map[treaty.Nation]uint64
 	last      map[treaty.Nation]treaty.Hash
+	named     map[treaty.Nation]treaty.Hash // last seal in the ledger, with or without effect
 	window    map[treaty.Nation]treaty.Window
 	seals     []madeSeal
 	incidents []treaty.Hash
+	proposed  map[treaty.Hash]*treaty.Incident
 	made      []*treaty.Record
 	ids       uint64
 }
@@ -53,7 +56,7 @@ type madeSeal struct {
 func newGenerator(net *treaty.Network, data []byte) *generator {
 	return &generator{
 		source: source{data}, net: net, now: start, seq: map[treaty.Nation]uint64{}, last: map[treaty.Nation]treaty.Hash{},
-		window: map[treaty.Nation]treaty.Window{},
+		window: map[treaty.Nation]treaty.Window{}, named: map[treaty.Nation]treaty.Hash{}, proposed: map[treaty.Hash]*treaty.Incident{},
 	}
 }
 
@@ -107,6 +110,10 @@ func (g *generator) seal(r *treaty.Record) {
 		b.Window += 100
 	case 4:
 		b.Window = ^treaty.Window(0) - 1
+	case 5, 6:
+		b.Prev = g.named[r.Nation]
+	case 7:
+		b.Window -= 15 // later than SealWait
 	}
 	if b.Count > 0 {
 		b.Digest = r.ID
@@ -141,6 +148,9 @@ func (g *generator) incident(r *treaty.Record) {
 	r.Incident = &treaty.Incident{Time: start, Class: treaty.ClassExplosion, Cites: g.cites()}
 	if g.below(3) == 0 {
 		r.Incident.Amends = g.anyIncident()
+		if in := g.proposed[r.Incident.Amends]; in != nil && g.below(4) > 0 { // the same event, with something more
+			r.Incident.Cites = treaty.NewCites(slices.AppendSeq(slices.Collect(in.Cites.All()), r.Incident.Cites.All()))
+		}
 	}
 }
 
@@ -178,7 +188,11 @@ func (g *generator) attestation(r *treaty.Record) {
 		a.Party = []treaty.Party{"A", "A", "A", "A", "A", "A", "A", "A", "B", "Z"}[g.below(10)]
 		a.Clause = []treaty.ClauseID{"1", "1.1", "1.2", "1.2", "1.2", "9"}[g.below(6)]
 	}
-	r.Attestation = &treaty.Attestation{Incident: g.anyIncident(), Assessment: a}
+	id := g.anyIncident()
+	if in := g.proposed[id]; in != nil && !in.Amends.IsZero() && g.below(3) > 0 {
+		a.Cites = treaty.NewCites(slices.AppendSeq(slices.Collect(in.Cites.All()), a.Cites.All()))
+	}
+	r.Attestation = &treaty.Attestation{Incident: id, Assessment: a}
 }
 
 // odd makes what ParseRecord would never let through, and repetitions.
@@ -213,6 +227,9 @@ func (g *generator) odd(r *treaty.Record) {
 // taken notes the effect of a record, so that later ones can refer to it.
 func (g *generator) taken(r *treaty.Record, rejected string) {
 	g.seq[r.Nation] = r.Seq
+	if r.Seal != nil {
+		g.named[r.Nation] = r.ID
+	}
 	switch {
 	case rejected != "":
 	case r.Seal != nil:
@@ -222,5 +239,6 @@ func (g *generator) taken(r *treaty.Record, rejected string) {
 		}
 	case r.Incident != nil:
 		g.incidents = append(g.incidents, r.ID)
+		g.proposed[r.ID] = r.Incident
 	}
 }

@@ -1,7 +1,7 @@
 package tally
 
 import (
-	"time"
+	"slices"
 
 	"truceline/treaty"
 )
@@ -11,8 +11,9 @@ const (
 	// MaxProposals is how many incidents of one nation are kept at once: with a horizon of 2 hours, one every
 	// 1.8 seconds from each nation.
 	MaxProposals = 4_096
-	// MaxCited is how many detections the kept incidents and attestations of one nation may cite in all: an
-	// attestation with 100 detections to each of 10,000 incidents.
+	// MaxCited is how many detections the kept incidents and BREACH attestations of one nation may cite in all: a BREACH
+	// with 100 detections on each of 10,000 incidents. Of other attestations no citations are kept, and what they answer
+	// is not their author's choice: they are one an incident, so at most n times MaxProposals.
 	MaxCited = 1 << 20
 	// MaxUses is how many kept incidents of one nation may cite the same detection (the first and its amendments):
 	// it bounds the search for an incident on the same event.
@@ -29,6 +30,7 @@ type State struct {
 	times   []treaty.Time // the nations' latest times, sorted
 	order   uint64        // incidents taken so far
 	seals   map[treaty.Hash]*seal
+	closed  treaty.Window // every window below it is closed for everybody (closeWindows)
 
 	// What follows is found again from the above by index.
 	incidents map[treaty.Hash]*incident
@@ -42,14 +44,16 @@ type nation struct {
 	time       treaty.Time
 	lastSeal   treaty.Hash // zero: none yet
 	lastWindow treaty.Window
-	seals      []*seal // those that can be cited, windows rising
-	cases      []*kase // whose first incident it proposed, in ledger order
+	named      treaty.Hash // its last seal in the ledger, with or without effect
+	seals      []*seal     // those that can be cited, windows rising
+	cases      []*kase     // whose first incident it proposed, in ledger order
 	// contradictions counts this nation's rejected second, different attestations; last is the latest of them.
 	contradictions uint64
 	last           Contradiction
+	misbehaviour   []Misbehaviour // proven against it, in ledger order
 
 	proposals int // kept incidents it proposed
-	cited     int // detections that its kept incidents and attestations cite
+	cited     int // detections that its kept incidents and BREACH attestations cite
 }
 
 // Contradiction is a nation saying two different things about one incident, with the records that prove it.
@@ -95,7 +99,7 @@ func (s *State) index() {
 			s.open = append(s.open, c)
 		}
 		for _, a := range c.Attestations {
-			s.nations[s.net.Index(a.Nation)].cited += int(a.Cited)
+			s.nations[s.net.Index(a.Nation)].cited += a.charge()
 		}
 	}
 	sortClosing(s.closing)
@@ -124,21 +128,21 @@ func (s *State) hear(i int, t treaty.Time) {
 	replaceTime(s.times, was, t)
 }
 
-// maxSeals is how many seals of one nation are kept: those of a horizon, and of how far an honest nation's clock may
-// be ahead of ledger time. The oldest go first, so a nation that seals the far future loses its own evidence alone.
+// maxSeals is how many seals of one nation are kept: those of a horizon, and of how far ahead of ledger time a seal may
+// be. With one seal a window, no more than these can lie within the horizon.
 func (s *State) maxSeals() int {
 	p := s.net.Accord.Policy
-	return int((p.HorizonNs+p.HeartbeatNs+int64(time.Minute))/p.WindowNs) + 2
+	return int((p.Horizon()+p.SealAhead())/p.Window()) + 2
 }
 
 // Clone is a copy that shares nothing that changes.
 func (s *State) Clone() *State {
 	c := &State{
-		net: s.net, nations: make([]nation, len(s.nations)), order: s.order, seals: make(map[treaty.Hash]*seal, len(s.seals)),
+		net: s.net, nations: make([]nation, len(s.nations)), order: s.order, closed: s.closed, seals: make(map[treaty.Hash]*seal, len(s.seals)),
 	}
 	for i := range s.nations {
 		n := s.nations[i]
-		n.seals, n.cases = nil, nil
+		n.seals, n.cases, n.misbehaviour = nil, nil, slices.Clone(n.misbehaviour)
 		for _, e := range s.nations[i].seals {
 			d := *e
 			d.uses = nil

@@ -8,8 +8,8 @@ import (
 )
 
 // summary says a verdict in plain English, in integers only. Likelihood and confidence never share a sentence (ICD
-// 203, D.6.e.(2)(b)). stays: an earlier verdict of the case stands beside this one.
-func (s *State) summary(v *treaty.Verdict, stays bool) string {
+// 203, D.6.e.(2)(b)). other is the verdict of the case that goes on to stand, zero if this one does.
+func (s *State) summary(v *treaty.Verdict, other treaty.Hash) string {
 	var b strings.Builder
 	if v.Exercise {
 		b.WriteString("EXERCISE. ")
@@ -42,8 +42,8 @@ func (s *State) summary(v *treaty.Verdict, stays bool) string {
 		fmt.Fprintf(&b, " Confidence is %s.", v.Confidence)
 	}
 	switch {
-	case stays:
-		b.WriteString(" The earlier verdict stands.")
+	case !other.IsZero():
+		fmt.Fprintf(&b, " The earlier verdict %s stands; this does not supersede it.", other.Short())
 	case !v.Amends.IsZero():
 		b.WriteString(" This supersedes an earlier verdict.")
 	}

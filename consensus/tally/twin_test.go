@@ -2,6 +2,7 @@ package tally_test
 
 import (
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"slices"
@@ -25,6 +26,10 @@ type twin struct {
 	said     map[treaty.Hash]map[treaty.Nation]*treaty.Assessment
 	deadline map[treaty.Hash]treaty.Time
 	root     map[treaty.Hash]treaty.Hash
+	stands   map[treaty.Hash]treaty.Hash // by root: the verdict
+	outcome  map[treaty.Hash]treaty.Finding
+	sealed   map[treaty.Nation]treaty.Window
+	moments  []moment
 	decided  map[treaty.Hash]treaty.Finding
 	order    []treaty.Hash
 }
@@ -33,8 +38,50 @@ func newTwin(net *treaty.Network) *twin {
 	return &twin{
 		net: net, times: map[treaty.Nation]treaty.Time{}, late: map[treaty.Hash]bool{}, sealer: map[treaty.Hash]treaty.Nation{},
 		said: map[treaty.Hash]map[treaty.Nation]*treaty.Assessment{}, deadline: map[treaty.Hash]treaty.Time{},
-		root: map[treaty.Hash]treaty.Hash{}, decided: map[treaty.Hash]treaty.Finding{},
+		root: map[treaty.Hash]treaty.Hash{}, decided: map[treaty.Hash]treaty.Finding{}, stands: map[treaty.Hash]treaty.Hash{},
+		outcome: map[treaty.Hash]treaty.Finding{}, sealed: map[treaty.Nation]treaty.Window{},
 	}
+}
+
+// moment is the ledger time behind some record, and each nation's last sealed window; nations that never sealed are not in it.
+type moment struct {
+	now    treaty.Time
+	sealed map[treaty.Nation]treaty.Window
+}
+
+// closed says whether a window could have been revealed at any moment so far.
+func (w *twin) closed(k treaty.Window) bool {
+	p := w.net.Accord.Policy
+	end := k.End(p.Window())
+	return slices.ContainsFunc(w.moments, func(m moment) bool {
+		waits := false
+		for _, last := range m.sealed { // any of them: the order does not matter
+			silent := m.now > last.End(p.Window()).Add(p.Heartbeat()).Add(p.SealWait())
+			waits = waits || last < k && !silent
+		}
+		return m.now > end.Add(p.SealWait()) || m.now > end.Add(p.Grace()) && !waits
+	})
+}
+
+// remember notes the moment behind a record, if it differs from the last.
+func (w *twin) remember() {
+	m := moment{w.ledgerTime(), maps.Clone(w.sealed)}
+	if n := len(w.moments); n == 0 || w.moments[n-1].now != m.now || !maps.Equal(w.moments[n-1].sealed, m.sealed) {
+		w.moments = append(w.moments, m)
+	}
+}
+
+// amends is the verdict that a new one on an incident must supersede, and takes note of it.
+func (w *twin) amends(v *treaty.Verdict, id treaty.Hash) (superseded treaty.Hash) {
+	root := w.root[v.Incident]
+	superseded = w.stands[root]
+	if v.Outcome == treaty.Inconclusive && w.outcome[superseded] != 0 && w.outcome[superseded] != treaty.Inconclusive {
+		superseded = treaty.Hash{}
+	} else {
+		w.stands[root] = id
+	}
+	w.outcome[id] = v.Outcome
+	return superseded
 }
 
 // middle is the smallest value that at least half of the values do not exceed.
@@ -72,15 +119,22 @@ func (w *twin) take(r *treaty.Record, rejected string) (want []string) {
 		for id := range w.deadline {
 			w.deadline[id] = now.Add(p.Deadline())
 		}
+		for k, last := range w.sealed {
+			w.sealed[k] = min(last, treaty.Window(now.Add(p.SealAhead())/treaty.Time(p.WindowNs))-1)
+		}
 	}
+	defer w.remember()
 	if rejected == "" {
 		switch {
 		case r.Seal != nil:
-			w.late[r.ID] = before > r.Seal.Window.End(p.Window()).Add(p.Grace())
-			w.sealer[r.ID] = r.Nation
+			w.late[r.ID] = w.closed(r.Seal.Window)
+			w.sealer[r.ID], w.sealed[r.Nation] = r.Nation, r.Seal.Window
 		case r.Incident != nil:
 			w.deadline[r.ID], w.said[r.ID] = now.Add(p.Deadline()), map[treaty.Nation]*treaty.Assessment{}
 			w.order = append(w.order, r.ID)
+			if w.root[r.ID] = r.ID; !r.Incident.Amends.IsZero() {
+				w.root[r.ID] = w.root[r.Incident.Amends]
+			}
 		case r.Attestation != nil:
 			id := r.Attestation.Incident
 			w.said[id][r.Nation] = &r.Attestation.Assessment
@@ -249,6 +303,9 @@ func TestTwin(t *testing.T) {
 			}
 			g.taken(r, res.Rejected)
 			want := w.take(r, res.Rejected)
+			if w.late[r.ID] {
+				seen["LATE"]++
+			}
 			var got []string
 			for _, e := range res.Derived {
 				v, err := net.ParseVerdict(e)
@@ -260,6 +317,10 @@ func TestTwin(t *testing.T) {
 					d = "" // without a quorum there is nothing to compare but the outcome
 				}
 				got = append(got, fmt.Sprintf("%s %s%s", v.Incident.Short(), v.Outcome, d))
+				if want := w.amends(v, treaty.HashOf(e)); v.Amends != want {
+					t.Fatalf("seed %d, round %d, record %d: %s on %s supersedes %s, want %s\n%s", seed, round, len(g.made), v.Outcome,
+						v.Incident.Short(), v.Amends.Short(), want.Short(), s.Describe(nil))
+				}
 				w.decided[v.Incident] = v.Outcome
 				seen[v.Outcome.String()]++
 				if !v.Amends.IsZero() {
@@ -286,7 +347,7 @@ func TestTwin(t *testing.T) {
 	}
 	for _, what := range []string{
 		"BREACH", "NO_BREACH", "INCONCLUSIVE", "superseding", tally.RejectedSealOrder, tally.RejectedSealEarly,
-		tally.RejectedSealChain, tally.RejectedUnknownSeal, tally.RejectedUnknownIndex, tally.RejectedSameEvent,
+		tally.RejectedSealChain, tally.RejectedSealAhead, tally.RejectedOtherEvent, "LATE", tally.RejectedUnknownSeal, tally.RejectedUnknownIndex, tally.RejectedSameEvent,
 		tally.RejectedUnknownIncident, tally.RejectedNotDecided, tally.RejectedContradiction, tally.RejectedSecondBreach,
 		tally.RejectedUnknownParty, tally.RejectedUnknownClause, tally.RefusedGap, tally.RefusedMalformed, tally.RefusedStranger,
 	} {

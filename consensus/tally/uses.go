@@ -16,7 +16,7 @@ type seal struct {
 	window     treaty.Window
 	count      uint32
 	late       bool
-	at         treaty.Time // ledger time before it was applied: what late was judged by
+	at         treaty.Time // ledger time before it was applied
 	// uses is what has been said about each of its detections, in ledger order. It goes when the seal goes: what can
 	// no longer be cited need not be remembered.
 	uses map[uint32][]use
@@ -79,10 +79,11 @@ func (s *State) worn(by treaty.Nation, cites treaty.Cites, amends *incident) boo
 	return k >= MaxUses
 }
 
-// sameEvent finds the earliest kept incident of another case whose detections are, more than half of them, in cites:
+// sameEvent finds the earliest kept first incident of another case whose detections are, more than half of them, in cites:
 // proposing them again would have one event judged twice. The share is of the earlier incident's detections, and more
 // than half of them, so that an incident stands in the way of one event at most: a liar cannot block the proposals of
-// many events by an incident that cites something of each, or all of each.
+// many events by an incident that cites something of each, or all of each. Only a case's first incident stands in the way:
+// it says what the case is about, and what amends it may lump in anything besides.
 func (s *State) sameEvent(cites treaty.Cites, amends *incident) (found *incident) {
 	shared := map[*incident]int{}
 	for r := range cites.All() {
@@ -92,7 +93,7 @@ func (s *State) sameEvent(cites treaty.Cites, amends *incident) (found *incident
 		}
 		for _, u := range e.uses[r.Index] {
 			c := u.incident
-			if !u.proposed || c.forgotten || amends != nil && c.kase == amends.kase {
+			if !u.proposed || c.forgotten || c.amends != nil || amends != nil && c.kase == amends.kase {
 				continue
 			}
 			shared[c]++
@@ -105,12 +106,12 @@ func (s *State) sameEvent(cites treaty.Cites, amends *incident) (found *incident
 	return found
 }
 
-// secondBreach finds an incident on which this nation's BREACH cites one of these detections, and which c does not
-// amend.
+// secondBreach finds an incident of another case on which this nation's BREACH cites one of these detections. Within a
+// case only one verdict stands, so there a nation may say again what it said.
 func (s *State) secondBreach(nation int, c *incident, cites treaty.Cites) *incident {
 	for r := range cites.All() {
 		for _, u := range s.seals[r.Seal].uses[r.Index] {
-			if u.breach.has(nation) && !u.incident.forgotten && !c.descends(u.incident) {
+			if u.breach.has(nation) && !u.incident.forgotten && u.incident.kase != c.kase {
 				return u.incident
 			}
 		}
@@ -139,7 +140,7 @@ func (s *State) forget(k *kase) {
 		n.proposals--
 		n.cited -= c.Body.Cites.Len()
 		for _, a := range c.Attestations {
-			s.nations[s.net.Index(a.Nation)].cited -= int(a.Cited)
+			s.nations[s.net.Index(a.Nation)].cited -= a.charge()
 		}
 		c.forgotten = true
 		delete(s.incidents, c.ID)

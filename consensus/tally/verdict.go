@@ -10,9 +10,11 @@ import (
 //
 // A case (an incident and those that amend it) has one verdict that stands; each new one names the one it supersedes:
 //
-//   - The first verdict of an incident supersedes whatever stands, if a quorum of nations carries it. Without a quorum
-//     (the deadline, or all have spoken) it supersedes nothing but INCONCLUSIVE: or else one nation could undo a
-//     BREACH by amending it and waiting.
+//   - INCONCLUSIVE supersedes nothing but INCONCLUSIVE, whoever says so, a quorum of nations too: they say it of every
+//     incident that they cannot confirm, so one nation could undo a BREACH by amending it with what nobody can confirm,
+//     or once its evidence is forgotten. It is recorded, and its summary names the verdict that stands.
+//   - BREACH or NO_BREACH on an incident that had no verdict supersedes whatever stands. A quorum carries it, and each
+//     of that quorum states it of this event (takeAttestation).
 //   - Attestations that come after INCONCLUSIVE may still carry BREACH or NO_BREACH, and supersede that
 //     INCONCLUSIVE, unless an amending incident has been decided by then.
 //   - BREACH and NO_BREACH are superseded by the verdict of an amending incident alone.
@@ -31,11 +33,14 @@ func (s *State) decide(c *incident, now treaty.Time, expired bool, res *Result) 
 		n.outcome = treaty.Inconclusive
 	}
 	v := s.verdict(c, n, now, carried, expired)
-	stands := carried || k.Outcome == 0 || k.Outcome == treaty.Inconclusive
+	stands := n.outcome != treaty.Inconclusive || k.Outcome == 0 || k.Outcome == treaty.Inconclusive
+	other := treaty.Hash{} // the verdict that goes on to stand beside this one
 	if stands {
 		v.Amends = k.Current
+	} else {
+		other = k.Current
 	}
-	v.Summary = s.summary(v, !stands)
+	v.Summary = s.summary(v, other)
 	entry := s.net.VerdictEntry(v)
 	c.Verdict, c.Outcome = treaty.HashOf(entry), v.Outcome
 	if stands {

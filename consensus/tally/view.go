@@ -1,6 +1,7 @@
 package tally
 
 import (
+	"cmp"
 	"slices"
 
 	"truceline/treaty"
@@ -13,7 +14,7 @@ type SealView struct {
 	Window treaty.Window
 	Count  uint32
 	Digest treaty.Hash
-	// Late: ledger time had passed the window's end plus grace when it came; evidence, but not independent evidence.
+	// Late: its window was closed for everybody before it came; evidence, but not independent evidence.
 	Late bool
 	// OrderedAt is the ledger time before it was applied.
 	OrderedAt treaty.Time
@@ -39,6 +40,24 @@ func (s *State) LastSeal(k treaty.Nation) (id treaty.Hash, w treaty.Window, ok b
 		return n.lastSeal, n.lastWindow, !n.lastSeal.IsZero()
 	}
 	return treaty.Hash{}, 0, false
+}
+
+// Closed is the first window that is not closed for everybody: what is sealed for an earlier one after this is late. It
+// never goes back. A node reveals a batch only when the FINAL state has its window closed, and its own seal.
+func (s *State) Closed() treaty.Window { return s.closed }
+
+// SealAt is a nation's seal of one window that can be cited.
+func (s *State) SealAt(k treaty.Nation, w treaty.Window) (id treaty.Hash, ok bool) {
+	i := s.net.Index(k)
+	if i < 0 {
+		return treaty.Hash{}, false
+	}
+	seals := s.nations[i].seals
+	at, ok := slices.BinarySearchFunc(seals, w, func(e *seal, w treaty.Window) int { return cmp.Compare(e.window, w) })
+	if !ok {
+		return treaty.Hash{}, false
+	}
+	return seals[at].id, true
 }
 
 // AttestationView is one counted attestation.

@@ -19,6 +19,7 @@ type stateWire struct {
 	Epoch   uint32       `cbor:"3,keyasint"`
 	Order   uint64       `cbor:"4,keyasint"`
 	Nations []nationWire `cbor:"5,keyasint"` // in roster order
+	Closed  uint64       `cbor:"6,keyasint"` // every window below it is closed for everybody
 }
 
 type nationWire struct {
@@ -31,10 +32,15 @@ type nationWire struct {
 	Cases          []*kase       `cbor:"7,keyasint"`
 	Contradictions uint64        `cbor:"8,keyasint"`
 	Last           Contradiction `cbor:"9,keyasint"`
+	// Misbehaviour is absent while there is none.
+	Misbehaviour []Misbehaviour `cbor:"10,keyasint,omitempty"`
+	Named        treaty.Hash    `cbor:"11,keyasint"`
 }
 
 const (
-	stateVersion = 1
+	// stateVersion 2 counts by other rules than 1 did (which seals are late, what is charged, what supersedes), so a state
+	// of version 1 is refused: its flags would differ from those of a node that counted from the first entry on.
+	stateVersion = 2
 	// sealSize is id 32, digest 32, window 8, count 4, ledger time 8, late 1.
 	sealSize = 85
 	// breachSize is the seal's place in its nation's list 4, index 4, incident's order 8, nations 8: which nations'
@@ -44,7 +50,7 @@ const (
 
 // Encode is the state's one encoding: equal states have equal bytes, and nothing else does.
 func (s *State) Encode() []byte {
-	w := stateWire{Version: stateVersion, Accord: s.net.Digest, Epoch: s.net.Accord.Epoch, Order: s.order}
+	w := stateWire{Version: stateVersion, Accord: s.net.Digest, Epoch: s.net.Accord.Epoch, Order: s.order, Closed: uint64(s.closed)}
 	for i := range s.nations {
 		n := &s.nations[i]
 		rows := make([]byte, 0, len(n.seals)*sealSize)
@@ -75,6 +81,7 @@ func (s *State) Encode() []byte {
 		w.Nations = append(w.Nations, nationWire{
 			Seq: n.seq, Time: n.time, LastSeal: n.lastSeal, LastWindow: n.lastWindow, Seals: rows, Breaches: breaches,
 			Cases: n.cases, Contradictions: n.contradictions, Last: n.last,
+			Misbehaviour: n.misbehaviour, Named: n.named,
 		})
 	}
 	return treaty.Encode(w)
@@ -99,14 +106,24 @@ func Decode(net *treaty.Network, b []byte) (*State, error) {
 	if len(w.Nations) != net.N {
 		return nil, fmt.Errorf("%w: tally state of %d nations, the accord has %d", treaty.ErrMalformed, len(w.Nations), net.N)
 	}
-	s := &State{net: net, nations: make([]nation, net.N), order: w.Order, seals: map[treaty.Hash]*seal{}}
+	s := &State{net: net, nations: make([]nation, net.N), order: w.Order, closed: treaty.Window(w.Closed), seals: map[treaty.Hash]*seal{}}
+	if s.closed > treaty.WindowOf(maxTime, net.Accord.Policy.Window()) {
+		return nil, fmt.Errorf("%w: tally state: closed up to window %d", treaty.ErrMalformed, s.closed)
+	}
 	for i, m := range w.Nations {
+		if m.LastWindow > treaty.WindowOf(maxTime, net.Accord.Policy.Window()) || m.Named.IsZero() && !m.LastSeal.IsZero() {
+			return nil, fmt.Errorf("%w: tally state: last seals of nation %d", treaty.ErrMalformed, i)
+		}
 		if m.Time < 0 || m.Time > maxTime {
 			return nil, fmt.Errorf("%w: tally state: time of nation %d", treaty.ErrMalformed, i)
 		}
 		s.nations[i] = nation{
 			seq: m.Seq, time: m.Time, lastSeal: m.LastSeal, lastWindow: m.LastWindow, cases: m.Cases,
 			contradictions: m.Contradictions, last: m.Last,
+			misbehaviour: m.Misbehaviour, named: m.Named,
+		}
+		if err := s.checkMisbehaviour(m.Misbehaviour); err != nil {
+			return nil, err
 		}
 		if err := s.readSeals(i, m.Seals); err != nil {
 			return nil, err

@@ -15,10 +15,10 @@
 //	e w window nation digest     empty: batches by time
 //	e s seal                     digest, window: which batch a seal commits to
 //	e t window seal              empty: seals by time
-//	e l                          last number signed, last number final (numbers)
+//	e l                          last number signed, last number final, last window sealed (numbers)
 //	e o number                   our record's bytes, until final
 //	e a incident                 our attestation's record id
-//	e c seal index               the incident on which we called a breach over this detection
+//	e c seal index               first incident of the case in which we called a breach over this detection
 //	e r incident                 an attestation that waits for the duty officer (Pending)
 //	e n number                   an operator's note (Note)
 //

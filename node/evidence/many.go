@@ -22,7 +22,7 @@ func (s *Store) NextRecords(n int, sign func(i int, seq uint64) (*treaty.Record,
 	rs, errs := make([]*treaty.Record, n), make([]error, n)
 	w := s.db.NewBatch()
 	defer func() { _ = w.Close() }()
-	next := numbers{Last: s.numbers.Last, Final: s.numbers.Final}
+	next := s.numbers
 	for i := range n {
 		r, err := sign(i, next.Last+1)
 		switch {
@@ -39,7 +39,7 @@ func (s *Store) NextRecords(n int, sign func(i int, seq uint64) (*treaty.Record,
 			continue
 		}
 		rs[i] = r
-		next.Last = r.Seq
+		next = next.after(r)
 	}
 	if next.Last == s.numbers.Last {
 		return rs, errs, nil

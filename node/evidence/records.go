@@ -34,12 +34,28 @@ func (s *Store) Last() (last, final uint64) {
 	return s.numbers.Last, s.numbers.Final
 }
 
+// after is the numbers once a record is written down.
+func (n numbers) after(r *treaty.Record) numbers {
+	n.Last = r.Seq
+	if r.Seal != nil {
+		n.Sealed = max(n.Sealed, r.Seal.Window)
+	}
+	return n
+}
+
+// Sealed is the latest window of which this nation ever wrote a seal down, 0 for none: none up to it is sealed again.
+func (s *Store) Sealed() treaty.Window {
+	s.sign.Lock()
+	defer s.sign.Unlock()
+	return s.numbers.Sealed
+}
+
 // NextRecord signs our next record. Order: sign in memory; then number, bytes, and for an attestation what it binds us
 // to and its leaving the review queue, in one synced write; only then is the record returned, so nothing leaves that a restart would not know of.
 // After a failed write the store refuses to sign until it is opened again.
 //
-// An attestation to an incident that has ours, or one that calls a breach over a detection on which we called one for
-// another incident, is refused with ErrAttested, and its number is not used.
+// An attestation to an incident that has ours, or one that calls a breach over a detection on which we called one in
+// another case, is refused with ErrAttested, and its number is not used.
 func (s *Store) NextRecord(sign Sign) (*treaty.Record, error) { return s.next(sign, nil) }
 
 // next is NextRecord behind a condition that is checked under the same lock.
@@ -93,7 +109,7 @@ func (s *Store) keep(r *treaty.Record) error {
 	}
 	w := s.db.NewBatch()
 	defer w.Close()
-	n := numbers{Last: r.Seq, Final: s.numbers.Final}
+	n := s.numbers.after(r)
 	waited, err := s.bind(w, r)
 	if err = errors.Join(err,
 		w.Set(key(kindOutbox, be64(r.Seq)), r.Raw(), nil),
@@ -145,14 +161,16 @@ func (s *Store) bind(w *pebble.Batch, r *treaty.Record) (waited bool, err error)
 		w.Delete(key(kindReview, incident[:]), nil),
 	}
 	if r.Attestation.Assessment.Finding == treaty.Breach {
+		first := s.first(incident)
 		for ref := range r.Attestation.Assessment.Cites.All() {
-			errs = append(errs, w.Set(key(kindCited, ref.Seal[:], be32(ref.Index)), incident[:], nil))
+			errs = append(errs, w.Set(key(kindCited, ref.Seal[:], be32(ref.Index)), first[:], nil))
 		}
 	}
 	return waited, errors.Join(errs...)
 }
 
-// free says whether we may still attest so. Errors: ErrAttested.
+// free says whether we may still attest so. A breach that we called on a case we may call again on an incident that
+// amends it: only one verdict stands in a case, and without us it might be the wrong one. Errors: ErrAttested.
 func (s *Store) free(a *treaty.Attestation) error {
 	if id, err := s.Attested(a.Incident); err == nil {
 		return fmt.Errorf("%w: incident %s, with record %s", ErrAttested, a.Incident.Short(), id.Short())
@@ -162,8 +180,12 @@ func (s *Store) free(a *treaty.Attestation) error {
 	if a.Assessment.Finding != treaty.Breach {
 		return nil
 	}
+	first := s.first(a.Incident)
 	for ref := range a.Assessment.Cites.All() {
-		if other, err := s.BreachOn(ref); err == nil {
+		// A store of an earlier release holds the incident itself, which may be one that amends.
+		if other, err := s.BreachOn(ref); err == nil && (other == first || s.first(other) == first) {
+			continue
+		} else if err == nil {
 			return fmt.Errorf("%w: detection %d of seal %s counts for a breach in incident %s", ErrAttested, ref.Index,
 				ref.Seal.Short(), other.Short())
 		} else if !errors.Is(err, ErrNotFound) {
@@ -178,7 +200,7 @@ func (s *Store) Attested(incident treaty.Hash) (treaty.Hash, error) {
 	return s.hash(key(kindAttested, incident[:]))
 }
 
-// BreachOn is the incident in which we called a breach over a detection. Errors: ErrNotFound.
+// BreachOn is the first incident of the case in which we called a breach over a detection. Errors: ErrNotFound.
 func (s *Store) BreachOn(r treaty.Ref) (treaty.Hash, error) {
 	return s.hash(key(kindCited, r.Seal[:], be32(r.Index)))
 }
@@ -224,7 +246,7 @@ func (s *Store) MarkFinal(seq uint64) error {
 	if s.broken != nil {
 		return fmt.Errorf("mark own record %d final: an earlier write failed; restart the node: %w", seq, s.broken)
 	}
-	n := numbers{Last: max(s.numbers.Last, seq), Final: seq}
+	n := numbers{Last: max(s.numbers.Last, seq), Final: seq, Sealed: s.numbers.Sealed}
 	how := pebble.NoSync
 	if seq > s.numbers.Last {
 		how = pebble.Sync

@@ -42,7 +42,7 @@ var (
 	ErrNotFound = errors.New("not found")
 	// ErrDoubleSign: a second, different record under a number that is taken. Never send it.
 	ErrDoubleSign = errors.New("refused to sign twice")
-	// ErrAttested: we have attested to this incident, or called a breach over one of its detections, already.
+	// ErrAttested: we have attested to this incident, or called a breach over one of its detections in another case.
 	ErrAttested = errors.New("already attested")
 	// ErrFull: a bounded queue is full.
 	ErrFull = errors.New("queue is full")
@@ -54,6 +54,10 @@ type Config struct {
 	Net    *treaty.Network
 	Nation treaty.Nation
 	Log    *slog.Logger
+	// Case is the first incident of the case that an incident belongs to (an incident and those that amend it): itself
+	// if it amends none or is not known any more. It is called while the store is locked and must not call it. Without
+	// it every incident is a case of its own, which refuses more.
+	Case func(incident treaty.Hash) treaty.Hash
 }
 
 // Validate reports every problem at once.
@@ -79,6 +83,7 @@ type Store struct {
 	net    *treaty.Network
 	nation treaty.Nation
 	log    *slog.Logger
+	first  func(treaty.Hash) treaty.Hash // Config.Case
 
 	// sign orders everything that signs or remembers what was signed; it guards what follows.
 	sign    sync.Mutex
@@ -112,6 +117,8 @@ func decodeSchema(b []byte) (schema, error) {
 type numbers struct {
 	Last  uint64 `cbor:"1,keyasint"` // the highest number ever signed
 	Final uint64 `cbor:"2,keyasint"` // every number up to here is final
+	// Sealed is the latest window ever sealed, whatever became of its seal: a window is sealed once.
+	Sealed treaty.Window `cbor:"3,keyasint,omitempty"`
 }
 
 func decodeNumbers(b []byte) (numbers, error) {
@@ -130,7 +137,10 @@ func Open(c Config) (*Store, error) {
 	if err := c.Validate(); err != nil {
 		return nil, fmt.Errorf("open evidence: %w", err)
 	}
-	s := &Store{db: c.DB, net: c.Net, nation: c.Nation, log: c.Log}
+	s := &Store{db: c.DB, net: c.Net, nation: c.Nation, log: c.Log, first: c.Case}
+	if s.first == nil {
+		s.first = func(incident treaty.Hash) treaty.Hash { return incident }
+	}
 	if err := s.openSchema(); err != nil {
 		return nil, fmt.Errorf("open evidence: %w", err)
 	}

@@ -292,6 +292,53 @@ func TestAttestOnce(t *testing.T) {
 	}
 }
 
+// A breach that was called on an incident must be callable again on one that amends it, by every way an attestation
+// takes, after a crash, and with what an earlier release stored; or the nations that found it in time are missing when the
+// case is reopened. In another case it must not.
+func TestBreachOnAmendment(t *testing.T) {
+	id := func(i byte) treaty.Hash { return treaty.Hash{i, 1} }
+	cases := func(incident treaty.Hash) treaty.Hash { // 2 amends 1, and 3 amends 2
+		if incident == id(2) || incident == id(3) {
+			return id(1)
+		}
+		return incident
+	}
+	opened := func(fs vfs.FS, first func(treaty.Hash) treaty.Hash) *Store {
+		db := openDB(t, fs)
+		t.Cleanup(func() { db.Close() })
+		c := config(db)
+		c.Case = first
+		return must[*Store](t)(Open(c))
+	}
+	for _, earlier := range []bool{false, true} {
+		fs := vfs.NewCrashableMem()
+		first := cases
+		if earlier { // an earlier release kept the incident itself
+			first = nil
+		}
+		s := opened(fs, first)
+		must[*treaty.Record](t)(s.NextRecord(attest(attestation(2, true, 3, 5))))
+		s = opened(fs.CrashClone(vfs.CrashCloneCfg{}), cases)
+		if err := s.PutReview(attestation(1, true, 3), 1); err != nil {
+			t.Errorf("earlier %v: review of the first incident: %v", earlier, err)
+		}
+		if _, err := s.NextRecord(attest(attestation(3, true, 3, 5, 7))); err != nil {
+			t.Errorf("earlier %v: an amendment: %v", earlier, err)
+		}
+		if _, err := s.NextRecord(attest(attestation(3, true, 9))); !errors.Is(err, ErrAttested) {
+			t.Errorf("earlier %v: the same incident twice: %v", earlier, err)
+		}
+		for _, index := range []uint32{3, 7} {
+			if _, err := s.NextRecord(attest(attestation(4, true, index))); !errors.Is(err, ErrAttested) {
+				t.Errorf("earlier %v: detection %d in another case: %v", earlier, index, err)
+			}
+		}
+		if got, err := s.BreachOn(treaty.Ref{Seal: treaty.Hash{9}, Index: 7}); err != nil || got != id(1) {
+			t.Errorf("earlier %v: breach on %s, %v", earlier, got.Short(), err)
+		}
+	}
+}
+
 // TestReview would catch an attestation lost from the queue, in it after it was signed, or signed for another incident.
 func TestReview(t *testing.T) {
 	fs := vfs.NewCrashableMem()
@@ -443,5 +490,35 @@ func TestCorrupt(t *testing.T) {
 	}
 	if _, err := Open(config(db)); !errors.Is(err, ErrCorrupt) {
 		t.Errorf("review under another incident: %v", err)
+	}
+}
+
+// Would catch a window that is sealed twice after a restart, because the ledger took no notice of its first seal: two
+// seals of one window are misbehaviour, and an honest nation could be convicted.
+func TestSealedSurvives(t *testing.T) {
+	fs := vfs.NewCrashableMem()
+	s := open(t, fs)
+	seal := func(w treaty.Window) *treaty.Record {
+		r, err := s.NextRecord(func(seq uint64) (*treaty.Record, error) {
+			return fix.Signers[self].SignRecord(seq, 1, &treaty.Seal{Window: w})
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r
+	}
+	seal(41)
+	_, _, err := s.NextRecords(2, func(i int, seq uint64) (*treaty.Record, error) {
+		return fix.Signers[self].SignRecord(seq, 1, &treaty.Seal{Window: 42 - treaty.Window(i)})
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.MarkFinal(3); err != nil { // the outbox forgets them
+		t.Fatal(err)
+	}
+	crashed := fs.CrashClone(vfs.CrashCloneCfg{})
+	if got := open(t, crashed).Sealed(); got != 42 {
+		t.Errorf("sealed up to window %d after a crash, want 42", got)
 	}
 }

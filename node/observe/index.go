@@ -20,6 +20,8 @@ import (
 //	o s <verdict id>             -> id of the verdict that supersedes it
 //	o j <incident id> <index>    -> verdict on that incident
 //	o a <incident id> <index>    -> attestation or remark about that incident
+//	o m <index>                  -> misbehaviour at that ledger index: what it proves, in words
+//	o p <nation> <kind> <place>  -> ledger index of the misbehaviour that proves it first
 //
 // Verdicts lie apart from what nations say about an incident: however much a nation says, it hides no verdict.
 const (
@@ -29,6 +31,9 @@ const (
 	kindSupersede = 's'
 	kindJudged    = 'j'
 	kindAbout     = 'a'
+
+	kindMisbehaviour = 'm'
+	kindPlace        = 'p'
 )
 
 func key(kind byte, parts ...[]byte) []byte {
@@ -89,7 +94,7 @@ func (s *Server) catchUp(ctx context.Context) error {
 }
 
 func (s *Server) indexBatch(next, to uint64) (err error) {
-	b := s.cfg.DB.NewBatch()
+	b := s.cfg.DB.NewIndexedBatch()
 	defer func() { err = errors.Join(err, b.Close()) }()
 	entries, failed := s.cfg.Ledger.Entries(next, to)
 	for i, e := range entries {
@@ -104,7 +109,11 @@ func (s *Server) indexBatch(next, to uint64) (err error) {
 		return err
 	}
 	// Not synced: after a power cut the same entries are indexed again.
-	return b.Commit(pebble.NoSync)
+	if err := b.Commit(pebble.NoSync); err != nil || !s.proven {
+		return err
+	}
+	s.proven = false
+	return s.loadNotices()
 }
 
 func (s *Server) indexEntry(b *pebble.Batch, i uint64, e []byte) error {
@@ -122,11 +131,11 @@ func (s *Server) indexEntry(b *pebble.Batch, i uint64, e []byte) error {
 		return errors.Join(b.Set(key(kindVerdict, be64(i)), nil, nil), b.Set(key(kindJudged, v.Incident[:], be64(i)), nil, nil))
 	}
 	switch treaty.PeekType(e) {
-	case treaty.TypeAttestation, treaty.TypeRemark, "": // "": its header is not in the usual form
+	case treaty.TypeAttestation, treaty.TypeRemark, treaty.TypeMisbehaviour, "": // "": its header is not in the usual form
 	default:
 		return nil // most of the ledger says nothing about an incident
 	}
-	r, err := treaty.ParseRecord(e)
+	r, err := s.cfg.Net.ParseRecord(e)
 	if err != nil {
 		return fmt.Errorf("ledger entry %d: %w", i, err)
 	}
@@ -136,6 +145,8 @@ func (s *Server) indexEntry(b *pebble.Batch, i uint64, e []byte) error {
 		about = r.Attestation.Incident
 	case r.Remark != nil:
 		about = r.Remark.About
+	case r.Misbehaviour != nil:
+		return s.indexMisbehaviour(b, i, r)
 	}
 	if about.IsZero() {
 		return nil
@@ -143,9 +154,9 @@ func (s *Server) indexEntry(b *pebble.Batch, i uint64, e []byte) error {
 	return b.Set(key(kindAbout, about[:], be64(i)), nil, nil)
 }
 
-// verdictsBefore lists up to limit ledger indexes of verdicts below before, newest first.
-func (s *Server) verdictsBefore(before uint64, limit int) (out []uint64, err error) {
-	it, err := s.cfg.DB.NewIter(&pebble.IterOptions{LowerBound: key(kindVerdict), UpperBound: key(kindVerdict, be64(before))})
+// before lists up to limit ledger indexes of one kind below at, newest first.
+func (s *Server) before(kind byte, at uint64, limit int) (out []uint64, err error) {
+	it, err := s.cfg.DB.NewIter(&pebble.IterOptions{LowerBound: key(kind), UpperBound: key(kind, be64(at))})
 	if err != nil {
 		return nil, err
 	}

@@ -67,6 +67,38 @@ func TestListPagesAndSupersedes(t *testing.T) {
 	}
 }
 
+// It would catch an INCONCLUSIVE on an amendment that reads as if it took the place of the breach that still stands: also of
+// one that amends another such, and after the breach itself was superseded.
+func TestInconclusiveBesideAStandingBreach(t *testing.T) {
+	w := newWorld(t)
+	at := place(48.012, 37.9)
+	first := w.judge(treaty.Breach, "A", at, treaty.Hash{})
+	beside := w.judge(treaty.Inconclusive, "", at, first.ID)
+	again := w.judge(treaty.Inconclusive, "", at, beside.ID)
+	w.finish()
+	view := func(incident treaty.Hash) VerdictView {
+		vs := get[IncidentView](t, w, "/v1/incidents/"+incident.String(), 200).Verdicts
+		if len(vs) != 1 {
+			t.Fatalf("%d verdicts", len(vs))
+		}
+		return vs[0]
+	}
+	breach := view(first.ID)
+	if breach.Status != "FINAL" || !breach.Standing.IsZero() {
+		t.Errorf("the breach is %s, %s stands instead", breach.Status, breach.Standing.Short())
+	}
+	for _, in := range []treaty.Hash{beside.ID, again.ID} {
+		if v := view(in); v.Standing != breach.ID || !v.Verdict.Amends.IsZero() {
+			t.Errorf("%s beside the breach: %s stands, want %s", v.Verdict.Outcome, v.Standing.Short(), breach.ID.Short())
+		}
+	}
+	w.judge(treaty.NoBreach, "", at, again.ID)
+	w.finish()
+	if now := view(first.ID); now.Status != "SUPERSEDED" || view(beside.ID).Standing != now.SupersededBy {
+		t.Errorf("the breach is %s by %s; %s stands", now.Status, now.SupersededBy.Short(), view(beside.ID).Standing.Short())
+	}
+}
+
 // It would catch anything of a verdict that is ordered, or certified, but not cosigned.
 func TestNothingTentative(t *testing.T) {
 	w := newWorld(t)

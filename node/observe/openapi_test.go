@@ -45,9 +45,12 @@ func TestOpenAPI(t *testing.T) {
 	if !slices.Equal(routes, described) || len(routes) < 10 {
 		t.Errorf("routes   %v\ndescribed %v", routes, described)
 	}
+	w.misbehave("DNK", 7)
+	w.finish()
 	v := get[VerdictList](t, w, "/v1/verdicts", 200).Verdicts[4]
 	for path, name := range map[string]string{
 		"/v1/verdicts?limit=1": "VerdictList", "/v1/verdicts/" + v.ID.String(): "VerdictView", "/v1/checkpoint": "CheckpointView",
+		"/v1/misbehaviour": "MisbehaviourList", get[MisbehaviourList](t, w, "/v1/misbehaviour", 200).Misbehaviour[0].Links.Entry[:len("/v1/misbehaviour/")+64]: "MisbehaviourView",
 		"/v1/incidents/" + v.Verdict.Incident.String() + "?limit=1": "IncidentView", "/v1/network": "NetworkView", "/none": "Problem",
 	} {
 		var got map[string]json.RawMessage

@@ -69,6 +69,9 @@ type Server struct {
 	// indexed is how many ledger entries the index has read; broken is why it reads no more.
 	indexed atomic.Uint64
 	broken  atomic.Pointer[string]
+	// notices is what is proven against each nation; proven, owned by the indexer, that there is more of it.
+	notices atomic.Pointer[map[treaty.Nation][]Notice]
+	proven  bool
 	// accordYAML and policyText never change while this server lives.
 	accordYAML, policyText []byte
 }
@@ -90,6 +93,9 @@ func New(cfg Config) (*Server, error) {
 		return nil, fmt.Errorf("observers: %w", err)
 	}
 	s.indexed.Store(next)
+	if err := s.loadNotices(); err != nil {
+		return nil, fmt.Errorf("observers: %w", err)
+	}
 	if s.counts, err = newCounts(cfg.Registerer, s.streams); err != nil {
 		return nil, fmt.Errorf("observers: %w", err)
 	}
@@ -105,6 +111,10 @@ func (s *Server) routes() {
 	m.HandleFunc("GET /v1/verdicts/{id}/entry", s.entry)
 	m.HandleFunc("GET /v1/verdicts/{id}/proof", s.proof)
 	m.HandleFunc("GET /v1/incidents/{id}", s.incident)
+	m.HandleFunc("GET /v1/misbehaviour", s.misbehaviours)
+	m.HandleFunc("GET /v1/misbehaviour/{id}", s.misbehaviour)
+	m.HandleFunc("GET /v1/misbehaviour/{id}/entry", s.misbehaviourEntry)
+	m.HandleFunc("GET /v1/misbehaviour/{id}/proof", s.misbehaviourProof)
 	m.HandleFunc("GET /v1/checkpoint", s.checkpointView)
 	m.HandleFunc("GET /v1/network", s.network)
 	m.HandleFunc("GET /v1/policy", s.policy)

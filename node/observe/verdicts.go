@@ -29,6 +29,7 @@ func (s *Server) view(i uint64) (VerdictView, error) {
 			Policy: "/v1/policy", Incident: "/v1/incidents/" + v.Incident.String(),
 		},
 	}
+	out.Misbehaviour = s.noticesOn(v)
 	by, err := s.get(key(kindSupersede, id[:]))
 	if err != nil {
 		return VerdictView{}, err
@@ -36,7 +37,8 @@ func (s *Server) view(i uint64) (VerdictView, error) {
 	if len(by) == len(out.SupersededBy) {
 		out.Status, out.SupersededBy = "SUPERSEDED", treaty.Hash(by)
 	}
-	return out, nil
+	out.Standing, err = s.standing(v)
+	return out, err
 }
 
 // number reads a whole number of a query, or takes the default.
@@ -72,7 +74,7 @@ func (s *Server) verdicts(w http.ResponseWriter, r *http.Request) {
 	if s.atSize(w, r) {
 		return
 	}
-	indexes, err := s.verdictsBefore(min(before, size), limit+1)
+	indexes, err := s.before(kindVerdict, min(before, size), limit+1)
 	if err != nil {
 		s.internal(w, err)
 		return
@@ -159,9 +161,13 @@ func (s *Server) entry(w http.ResponseWriter, r *http.Request) {
 // proof is the C2SP tlog-proof under the newest cosigned checkpoint.
 func (s *Server) proof(w http.ResponseWriter, r *http.Request) {
 	_, index, ok := s.findVerdict(w, r)
-	if !ok {
-		return
+	if ok {
+		s.prove(w, r, index)
 	}
+}
+
+// prove answers with the proof of the entry at a ledger index.
+func (s *Server) prove(w http.ResponseWriter, r *http.Request, index uint64) {
 	size, note, _ := s.cfg.Ledger.Cosigned()
 	if unchanged(w, r, treaty.HashOf(note).Short()) {
 		return

@@ -14,11 +14,15 @@ type VerdictView struct {
 	Index  uint64      `json:"index"`
 	Status string      `json:"status"` // FINAL or SUPERSEDED
 	// SupersededBy is the id of the verdict that amends this one.
-	SupersededBy treaty.Hash     `json:"superseded_by,omitzero"`
-	Exercise     bool            `json:"exercise"`
-	Likelihood   string          `json:"likelihood"` // ICD 203 word
-	Verdict      *treaty.Verdict `json:"verdict"`
-	Links        Links           `json:"links"`
+	SupersededBy treaty.Hash `json:"superseded_by,omitzero"`
+	// Standing is the id of the earlier verdict on the same event that this INCONCLUSIVE left standing.
+	Standing   treaty.Hash     `json:"standing,omitzero"`
+	Exercise   bool            `json:"exercise"`
+	Likelihood string          `json:"likelihood"` // ICD 203 word
+	Verdict    *treaty.Verdict `json:"verdict"`
+	// Misbehaviour names those of its attesting nations that are recorded for it, now, not when the verdict was reached.
+	Misbehaviour []Notice `json:"misbehaviour,omitempty"`
+	Links        Links    `json:"links"`
 }
 
 // Links are paths on this server.
@@ -26,7 +30,7 @@ type Links struct {
 	Entry    string `json:"entry"`
 	Proof    string `json:"proof"`
 	Policy   string `json:"policy"`
-	Incident string `json:"incident"`
+	Incident string `json:"incident,omitempty"`
 }
 
 // VerdictList is a page of verdicts, newest first.

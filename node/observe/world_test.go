@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"testing"
 	"time"
 
@@ -48,6 +49,7 @@ type world struct {
 	index  uint64
 	height uint64
 	window treaty.Window
+	cited  map[treaty.Hash]treaty.Cites // by incident
 	now    treaty.Time
 	asked  int // of the network view
 	broken string
@@ -57,6 +59,7 @@ func newWorld(t testing.TB) *world {
 	t.Helper()
 	w := &world{
 		t: t, f: treatytest.New(4), fs: vfs.NewCrashableMem(), seq: map[treaty.Nation]uint64{}, last: map[treaty.Nation]treaty.Hash{},
+		cited: map[treaty.Hash]treaty.Cites{},
 		index: 1, now: treatytest.Founded.Add(time.Hour),
 	}
 	w.window = treaty.WindowOf(w.now, w.f.Net.Accord.Policy.Window())
@@ -138,7 +141,11 @@ func (w *world) seal() treaty.Cites {
 func (w *world) judge(finding treaty.Finding, party treaty.Party, at treaty.Position, amends treaty.Hash) *treaty.Record {
 	w.t.Helper()
 	cites := w.seal()
+	if before := w.cited[amends]; before != nil { // an amendment is about the same event, with more evidence
+		cites = treaty.NewCites(slices.AppendSeq(slices.Collect(cites.All()), before.All()))
+	}
 	inc := w.say("AUT", &treaty.Incident{Time: w.now, Position: at, Class: treaty.ClassArtillery, Cites: cites, Amends: amends})
+	w.cited[inc.ID] = cites
 	for i, k := range w.f.Net.Nations() {
 		a := treaty.Assessment{
 			Finding: finding, Party: party, Class: treaty.ClassArtillery, Time: w.now, Position: at, Covariance: treaty.Covariance{EE: 1e8, NN: 1e8},

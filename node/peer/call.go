@@ -18,12 +18,10 @@ type Method uint8
 
 // The methods. The number is the frame type on the wire: add at the end only.
 const (
-	MethodPing         Method = iota + 1 // nothing; measures the round trip
-	MethodBatch                          // a revealed batch by its digest
-	MethodEntries                        // a range of ledger entries
-	MethodRecords                        // an author's records from a number on
-	MethodCertificates                   // certificates from a height on
-	MethodStatus                         // how far the peer is
+	MethodPing        Method = iota + 1 // nothing; measures the round trip
+	MethodBatch                         // a revealed batch by its digest
+	MethodEntries                       // a range of ledger entries
+	MethodCertificate                   // the last certificate of at most so many entries
 )
 
 // methodRule bounds one method on both ends.
@@ -34,12 +32,10 @@ type methodRule struct {
 }
 
 var methods = map[Method]methodRule{
-	MethodPing:         {name: "ping", deadline: 5 * time.Second},
-	MethodBatch:        {name: "batch", request: 64, reply: treaty.MaxBatch, deadline: 30 * time.Second},
-	MethodEntries:      {name: "entries", request: 64, reply: MaxReply, deadline: 30 * time.Second},
-	MethodRecords:      {name: "records", request: 64, reply: MaxReply, deadline: 30 * time.Second},
-	MethodCertificates: {name: "certificates", request: 64, reply: MaxReply, deadline: 15 * time.Second},
-	MethodStatus:       {name: "status", request: 1 << 10, reply: 64 << 10, deadline: 5 * time.Second},
+	MethodPing:        {name: "ping", deadline: 5 * time.Second},
+	MethodBatch:       {name: "batch", request: 64, reply: treaty.MaxBatch, deadline: 30 * time.Second},
+	MethodEntries:     {name: "entries", request: 64, reply: MaxReply, deadline: 30 * time.Second},
+	MethodCertificate: {name: "certificate", request: 64, reply: treaty.MaxCertificate, deadline: 15 * time.Second},
 }
 
 // MaxReply bounds the answers that carry a range: whoever serves them stops adding in time, and the caller asks for

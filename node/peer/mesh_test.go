@@ -391,7 +391,7 @@ func TestAnswerLimit(t *testing.T) {
 			_, _ = s.Write([]byte{0x7f, 0, 0, 0, answerOK})
 			_ = s.Close()
 		})
-		if _, err := ms[0].mesh.Call(context.Background(), ms[1].nation, MethodStatus, nil); !errors.Is(err, errFrame) {
+		if _, err := ms[0].mesh.Call(context.Background(), ms[1].nation, MethodEntries, nil); !errors.Is(err, errFrame) {
 			t.Errorf("want a bad frame: %v", err)
 		}
 		if s := ms[0].status(ms[1].nation); s.Violations != 1 {

@@ -103,6 +103,16 @@ func (p *Pool) Get(id treaty.Hash) (*treaty.Record, bool) {
 	return r, ok
 }
 
+// Held is what is kept of one author's number, nil if nothing is.
+func (p *Pool) Held(n treaty.Nation, seq uint64) *treaty.Record {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if l := p.lanes[n]; l != nil {
+		return l.held[seq].r
+	}
+	return nil
+}
+
 // Applied tells the pool that a nation's records up to seq are in the ledger.
 func (p *Pool) Applied(n treaty.Nation, seq uint64) {
 	p.mu.Lock()

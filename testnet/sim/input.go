@@ -78,7 +78,7 @@ func (w *World) SubmitFinal(i int, text string, limit time.Duration) time.Durati
 	return time.Since(began)
 }
 
-// Chatter submits a remark at a random nation that is up, about every d, until the returned function is called.
+// Chatter submits a remark at a random honest nation that is up, about every d, until the returned function is called.
 func (w *World) Chatter(d time.Duration) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	rng := w.fork()
@@ -88,7 +88,7 @@ func (w *World) Chatter(d time.Duration) (stop func()) {
 			i := rng.IntN(len(w.seats))
 			s := w.seats[i]
 			n := s.up()
-			if n == nil {
+			if n == nil || s.tamper != nil {
 				continue
 			}
 			ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
@@ -132,14 +132,32 @@ func sleep(ctx context.Context, d time.Duration) bool {
 // listener, and again every second until the node has them on its disk; nations that are mute have none.
 func (w *World) Play(mute ...int) *feed.Night {
 	w.t.Helper()
-	s := *w.Scenario
-	s.Start = time.Now().Add(time.Second)
-	night, err := s.Play(w.Net.Nations())
-	if err != nil {
-		w.t.Fatal(err)
+	return w.playAs(nil, nil, mute...)
+}
+
+// playAs is Play of a changed scenario, where the sensors of hostile nations report another night on the same land: all
+// of one lie, all in good time. Nil changes nothing.
+func (w *World) playAs(truth, lie func(*feed.Scenario), mute ...int) *feed.Night {
+	w.t.Helper()
+	start := time.Now().Add(time.Second)
+	play := func(change func(*feed.Scenario)) *feed.Night {
+		s := *w.Scenario
+		s.Start = start
+		if change != nil {
+			change(&s)
+		}
+		night, err := s.Play(w.Net.Nations())
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		return night
 	}
+	night, told := play(truth), play(lie)
 	for _, seat := range w.seats {
 		items := night.Feed[seat.nation]
+		if lie != nil && seat.tamper != nil {
+			items = told.Feed[seat.nation]
+		}
 		for _, m := range mute {
 			if m == seat.i {
 				items = nil

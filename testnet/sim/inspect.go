@@ -10,6 +10,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -24,7 +25,7 @@ import (
 // fork is a generator for another goroutine.
 func (w *World) fork() *rand.Rand { return rand.New(rand.NewPCG(w.rng.Uint64(), 3)) }
 
-// Settle waits until every running nation has the same cosigned ledger, nothing above it, and every acknowledged record
+// Settle waits until every running honest nation has the same cosigned ledger, nothing above it, and every acknowledged record
 // in it.
 func (w *World) Settle(limit time.Duration) {
 	w.t.Helper()
@@ -36,7 +37,7 @@ func (w *World) settled() bool {
 	defer w.mu.Unlock()
 	size, first := uint64(0), true
 	for _, s := range w.seats {
-		if s.node == nil {
+		if s.node == nil || s.tamper != nil {
 			continue
 		}
 		v := s.node.Network().Node
@@ -100,6 +101,9 @@ func (w *World) End() {
 	in := testnet.Inspection{Net: w.Net, Acknowledged: w.acked}
 	evidence := make([]map[treaty.Hash][2][]byte, len(w.seats))
 	for i, s := range w.seats {
+		if s.tamper != nil {
+			continue
+		}
 		in.Reach = max(in.Reach, s.node.Network().Node.CosignedSize)
 		evidence[i] = map[treaty.Hash][2][]byte{}
 		for _, v := range w.Verdicts(i) {
@@ -116,6 +120,9 @@ func (w *World) End() {
 	}
 	w.Close()
 	for i, s := range w.seats {
+		if s.tamper != nil {
+			continue // nobody honest rests on what it keeps
+		}
 		ch, closeStore, err := w.chain(s, evidence[i])
 		if err != nil {
 			w.t.Errorf("%s: its disk cannot be read: %v", s.nation, err)
@@ -127,15 +134,40 @@ func (w *World) End() {
 	for _, v := range testnet.Check(in) {
 		w.t.Errorf("VIOLATION: %s", v)
 	}
-	w.t.Logf("%d nations, %d entries, %d verdicts, %d acknowledged records: checked on every disk",
-		len(w.seats), in.Reach, len(evidence[0]), len(in.Acknowledged))
+	w.convicted = w.convictions(in.Chains[0])
+	for k, kinds := range w.convicted {
+		if w.seats[slices.Index(w.Net.Nations(), k)].tamper == nil {
+			w.t.Errorf("VIOLATION: %s is honest and the ledger convicts it of %v", k, kinds)
+		}
+	}
+	w.t.Logf("%d nations, %d hostile, %d entries, %d acknowledged records, convicted %v: checked on every honest disk",
+		len(w.seats), len(w.opts.Hostile), in.Reach, len(in.Acknowledged), w.convicted)
 	if w.t.Failed() {
 		w.dump()
 	}
 }
 
+// convictions are the kinds of misbehaviour that a ledger holds of each nation.
+func (w *World) convictions(ch testnet.Chain) map[treaty.Nation][]treaty.MisbehaviourKind {
+	out := map[treaty.Nation][]treaty.MisbehaviourKind{}
+	for e, err := range ch.Entries() {
+		if err != nil || treaty.IsVerdict(e) {
+			continue // Check has said so
+		}
+		r, err := treaty.ParseRecord(e)
+		if err != nil || r.Misbehaviour == nil {
+			continue
+		}
+		if m := r.Misbehaviour; !slices.Contains(out[m.Accused], m.Kind) {
+			out[m.Accused] = append(out[m.Accused], m.Kind)
+		}
+	}
+	return out
+}
+
 // Close stops everything without checking.
 func (w *World) Close() {
+	w.closed = true
 	for i := range w.seats {
 		w.Stop(i)
 	}

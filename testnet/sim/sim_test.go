@@ -45,14 +45,15 @@ func TestQuietNight(t *testing.T) {
 	})
 }
 
-// judge waits until a night is over and everything is decided, and holds the verdicts against what happened.
+// judge waits until a night is over and everything is decided, and holds the honest nations' verdicts against what
+// happened.
 func (w *World) judge(night *feed.Night) {
 	w.t.Helper()
 	w.playing.Wait()
 	time.Sleep(night.Ends.Sub(treaty.TimeOf(time.Now())) + 60*time.Second)
 	w.Settle(3 * time.Minute)
 	for i, s := range w.seats {
-		if s.node == nil {
+		if s.node == nil || s.tamper != nil {
 			continue
 		}
 		table := feed.Score(night.Truth, w.standing(i))

@@ -32,6 +32,9 @@ type Options struct {
 	Scenario string
 	// Offset is by how much a nation's sensor clock is wrong.
 	Offset map[int]time.Duration
+	// Hostile makes the adversary of a seat that has one, once; it lives through its node's restarts. What must hold in
+	// the end must hold at the other seats.
+	Hostile map[int]func(*World, int) node.Tamper
 	// KeepEntries is node.Config.KeepEntries.
 	KeepEntries uint64
 	// MemTable is Pebble's write buffer, small so that flushes and compactions happen; 0 is 64 KiB.
@@ -53,6 +56,9 @@ type World struct {
 	log      *journal
 	playing  sync.WaitGroup // sensors
 
+	closed    bool
+	convicted map[treaty.Nation][]treaty.MisbehaviourKind // by the ledger, once End has read it
+
 	mu    sync.Mutex
 	acked []treaty.Hash // what some node has acknowledged while it had power
 }
@@ -69,6 +75,8 @@ type seat struct {
 
 	stop context.CancelFunc
 	done chan error
+
+	tamper node.Tamper // nil for an honest nation
 }
 
 // New makes a network whose nodes are all down. Close it with End or Close inside the bubble.
@@ -93,6 +101,14 @@ func New(t testing.TB, o Options) *World {
 		s.disk = w.disk(s, vfs.NewCrashableMem())
 		w.seats = append(w.seats, s)
 	}
+	for i, make := range o.Hostile {
+		w.seats[i].tamper = make(w, i)
+	}
+	t.Cleanup(func() { // a test that gave up must not leave nodes in its bubble
+		if !w.closed {
+			w.Close()
+		}
+	})
 	return w
 }
 
@@ -152,7 +168,7 @@ func (w *World) Start(is ...int) {
 			Dir: "/data", FS: s.disk.fs(), Net: w.Net, Nation: s.nation,
 			Keys:   node.Keys{Treaty: ks.Treaty, Cosign: ks.Cosign, Node: ks.Node},
 			Listen: []string{address(i)}, Peers: peers, HostOptions: w.wire.plug(), Clock: clock, Timing: timing,
-			KeepEntries: w.opts.KeepEntries, CacheBytes: 1 << 20, MemTableBytes: w.opts.MemTable,
+			KeepEntries: w.opts.KeepEntries, Tamper: s.tamper, CacheBytes: 1 << 20, MemTableBytes: w.opts.MemTable,
 			Log: slog.New(slog.NewTextHandler(w.log, &slog.HandlerOptions{Level: slog.LevelInfo})),
 		})
 		if err != nil {
@@ -265,11 +281,11 @@ func (w *World) Wait(what string, limit time.Duration, holds func() bool) {
 	}
 }
 
-// Ready waits until every running nation's first record is FINAL everywhere that runs.
+// Ready waits until every running honest nation's first record is FINAL everywhere that runs.
 func (w *World) Ready() {
 	w.t.Helper()
 	for i, s := range w.seats {
-		if s.node != nil {
+		if s.node != nil && s.tamper == nil {
 			w.Submit(i, fmt.Sprintf("%s takes part", s.nation))
 		}
 	}

@@ -195,6 +195,7 @@ function drawDetail() {
   if (v.status === "SUPERSEDED") {
     box.append(el("p", { class: "problem" }, "This verdict was superseded by a later one with more evidence: ", verdictLink(v.superseded_by)));
   }
+  if (v.standing) box.append(el("p", { class: "problem" }, "This is not the verdict on the event. The earlier one stands: ", verdictLink(v.standing)));
   if (x.amends) box.append(el("p", {}, "It supersedes an earlier verdict: ", verdictLink(x.amends)));
   box.append(el("div", { class: "pair" },
     el("div", {}, el("span", { class: "quiet" }, "Likelihood"), el("strong", {}, v.likelihood), percent(x.likelihood_ppm), meter),
@@ -204,6 +205,8 @@ function drawDetail() {
   box.append(el("h3", {}, `Agree (${x.attesters?.length || 0} of ${state.network?.n ?? "?"}, ${state.network?.quorum ?? "?"} needed)`), nationList(x.attesters),
     el("h3", {}, "Dissent"), nationList(x.dissents, (d) => `${d.nation}: ${words(d.finding)}${d.party ? " by " + partyName(d.party) : ""}`),
     el("h3", {}, "Said nothing"), nationList(x.missing),
+    ...(v.misbehaviour?.length ? [el("h3", {}, "On record about nations that attested"), el("ul", {}, ...v.misbehaviour.map((m) =>
+      el("li", {}, `${m.text}. `, el("a", { href: `/v1/misbehaviour/${m.id}` }, "Proof"))))] : []),
     el("h3", {}, "Independent evidence, sealed before it could be copied"), nationList(x.independent),
     el("h3", {}, "When and where"),
     el("p", {}, `${clock(x.time)}, at ${degrees(x.position)}. Class: ${words(x.class)}. Sensed by: ${(x.modalities || []).map(words).join(", ") || "nothing"}.`),
