@@ -50,6 +50,12 @@ type Config struct {
 	RoundTimeout time.Duration
 	// Inclusion is how long a record may be left out before checkpoints without it are objected to; 0 is 20 s.
 	Inclusion time.Duration
+	// Complain is how long a leader of the order may leave a record out before this node complains of it; 0 is half of
+	// Inclusion. Progress is how long finality may stand still under a leader; 0 is three times Complain.
+	Complain, Progress time.Duration
+	// Tenure is how long a leader leads before it hands the order on; 0 is 10 min. Sentence is how long a deposed leader is
+	// shut out the first time, at least f times (2 Complain + 20 heartbeat timeouts); 0 is 1 min.
+	Tenure, Sentence time.Duration
 	// CatchUp is how long to wait for Raft before certified entries are fetched from a peer; 0 is 3 s.
 	CatchUp time.Duration
 	// Stagger lies between the ranks of proposers of one incident; 0 is 250 ms.
@@ -78,6 +84,10 @@ func (c Config) withDefaults() Config {
 	}
 	set(&c.RoundTimeout, 2*time.Second)
 	set(&c.Inclusion, 20*time.Second)
+	set(&c.Complain, c.Inclusion/2)
+	set(&c.Progress, 3*c.Complain)
+	set(&c.Tenure, 10*time.Minute)
+	set(&c.Sentence, time.Minute)
 	set(&c.CatchUp, 3*time.Second)
 	set(&c.Stagger, 250*time.Millisecond)
 	if c.KeepEntries == 0 {

@@ -43,6 +43,10 @@ func (n *Node) receive(from treaty.Nation, c peer.Class, msg []byte) {
 	}
 	switch c {
 	case peer.Votes:
+		if len(msg) > 0 && msg[0] == wireComplaint {
+			n.deposer.receive(from, msg[1:])
+			return
+		}
 		n.final.receive(n.running, from, msg)
 	case peer.Evidence:
 		n.pipeline.receive(n.running, from, msg)
@@ -129,12 +133,19 @@ func (n *Node) badRecord(from treaty.Nation, err error) {
 	n.violation(from, "bad record")
 }
 
+// batchPatience is how long one peer may take over a batch of at most 2 MiB: its author, who may have reasons not to show
+// it, is asked first, and must leave time for the others.
+const batchPatience = 1500 * time.Millisecond
+
 // fetchBatch asks the author first, then everybody, for a batch.
 func (n *Node) fetchBatch(ctx context.Context, author treaty.Nation, digest treaty.Hash) ([]byte, error) {
 	err := errors.New("nobody is connected")
 	for _, k := range n.asking(author) {
+		ask, cancel := context.WithTimeout(ctx, batchPatience)
 		var raw []byte
-		if raw, err = n.mesh.Call(ctx, k, peer.MethodBatch, digest[:]); err == nil && treaty.HashOf(raw) == digest {
+		raw, err = n.mesh.Call(ask, k, peer.MethodBatch, digest[:])
+		cancel()
+		if err == nil && treaty.HashOf(raw) == digest {
 			return raw, nil
 		}
 	}

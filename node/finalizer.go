@@ -49,6 +49,7 @@ type finalizer struct {
 
 	height       atomic.Uint64
 	round        atomic.Uint64
+	lags         atomic.Bool // there is a certificate that this node cannot settle yet
 	equivocators atomic.Pointer[[]finality.Equivocation]
 }
 
@@ -96,6 +97,7 @@ const (
 	wireSigned      = 1 // COSE_Sign1 of a status, proposal, vote or wish
 	wireCertificate = 2
 	wireCosignature = 3
+	wireComplaint   = 4 // COSE_Sign1 of a complaint about the leader of the order; it goes to the deposer
 )
 
 func newFinalizer(cfg finalizerConfig) (*finalizer, error) {
@@ -258,6 +260,7 @@ func (f *finalizer) run(ctx context.Context) error {
 		}
 		f.height.Store(f.machine.Height())
 		f.round.Store(f.machine.Round())
+		f.lags.Store(f.behind != nil)
 	}
 }
 

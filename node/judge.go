@@ -2,6 +2,7 @@ package node
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -21,6 +22,8 @@ import (
 type incidentCase struct {
 	id       treaty.Hash
 	incident *treaty.Incident
+	index    uint64      // its place in the ledger, once it is ordered
+	retryAt  time.Time   // real time; the review queue was full
 	seen     time.Time   // real time
 	ledgerAt treaty.Time // ledger time when it was ordered
 	done     bool
@@ -45,42 +48,52 @@ func (p *pipeline) batch(b arrivedBatch) error {
 		p.cfg.Log.Warn("a peer answered with another batch than it was asked for", slog.String("from", string(b.from)))
 		return nil
 	}
-	s := p.byDigest[digest]
-	if s == nil {
-		// Its seal is not ordered here yet, or it never was: keep a few, first come.
-		if len(b.raw) <= treaty.MaxBatch && len(p.orphans) < maxOrphans {
-			p.orphans[digest] = b.raw
+	if len(p.missing[digest]) == 0 {
+		// Its seal is not ordered here yet, or it never was, or the batch is here: an honest nation shows it again.
+		if _, err := p.cfg.Store.Batch(digest); err != nil {
+			p.orphans.keep(b.from, digest, b.raw)
 		}
 		return nil
 	}
 	parsed, err := treaty.DecodeBatch(b.raw)
-	switch {
-	case err != nil:
-	case parsed.Nation != s.nation || parsed.Window != s.window || parsed.Accord != p.cfg.Net.Digest:
-		err = fmt.Errorf("%w: the batch is of %s, window %d; its seal of %s, window %d", treaty.ErrMalformed,
-			parsed.Nation, parsed.Window, s.nation, s.window)
+	if err == nil && parsed.Accord != p.cfg.Net.Digest {
+		err = fmt.Errorf("%w: a batch under another accord", treaty.ErrMalformed)
 	}
 	if err != nil {
-		p.cfg.Log.Error("a sealed batch is malformed: its author sealed what cannot be evidence",
-			slog.String("nation", string(s.nation)), slog.Any("error", err))
-		delete(p.byDigest, digest)
-		s.givenUp = true
+		for _, s := range p.missing[digest] {
+			p.cfg.Log.Error("a sealed batch is malformed: its author sealed what cannot be evidence",
+				slog.String("nation", string(s.nation)), slog.Any("error", err))
+			s.givenUp = true
+		}
+		delete(p.missing, digest)
 		return nil
 	}
 	if _, err := p.cfg.Store.PutRevealed(b.raw); err != nil {
 		return fmt.Errorf("keep a revealed batch: %w", err)
 	}
-	p.use(s, parsed)
+	p.fit(digest, parsed)
 	return nil
 }
 
-func (p *pipeline) use(s *sealed, b *treaty.Batch) {
-	delete(p.byDigest, s.digest)
-	s.have = true
-	if p.evidence.add(s.id, b, !s.late) {
-		p.dirty = true
+// fit uses a batch under the seal of the nation and window that it names. A digest is public before its batch is, so
+// anybody can seal it; but the bytes say whose it is, and whatever other seals name it can never be evidence.
+func (p *pipeline) fit(digest treaty.Hash, b *treaty.Batch) {
+	for _, s := range p.missing[digest] {
+		if s.nation != b.Nation || s.window != b.Window {
+			s.givenUp = true
+			p.cfg.Log.Warn("a seal names a batch that is not its own; it is no evidence",
+				slog.String("nation", string(s.nation)), slog.Uint64("window", uint64(s.window)),
+				slog.String("of", string(b.Nation)), slog.Uint64("of_window", uint64(b.Window)))
+			continue
+		}
+		s.have = true
+		delete(p.silent, s.nation)
+		if p.evidence.add(s.id, b, !s.late, p.cfg.Net.Accord.Policy.Window()) {
+			p.dirty = true
+		}
+		p.cfg.Metrics.revealed.Inc()
 	}
-	p.cfg.Metrics.revealed.Inc()
+	delete(p.missing, digest)
 }
 
 // complete moves through on, window by window, and asks for batches that are missing.
@@ -93,14 +106,16 @@ func (p *pipeline) complete(ctx context.Context) {
 	if p.through == 0 || last > p.through+1<<20 {
 		p.through = max(p.through, p.firstWindow(last))
 	}
-	for p.through < last {
-		next := p.through + 1
-		for _, s := range p.windows[next] {
-			if !s.have && !s.givenUp && !p.miss(ctx, s) {
-				return
+	// All that is missing is missed at once: who withholds in every window delays by one patience, not by one for each.
+	for _, list := range p.missing {
+		for _, s := range list {
+			if s.window <= last && !s.givenUp {
+				p.miss(ctx, s)
 			}
 		}
-		p.through = next
+	}
+	for p.through < last && !slices.ContainsFunc(p.windows[p.through+1], func(s *sealed) bool { return !s.have && !s.givenUp }) {
+		p.through++
 		p.moved = true
 	}
 	p.forget(final)
@@ -115,29 +130,45 @@ func (p *pipeline) firstWindow(last treaty.Window) treaty.Window {
 	return first
 }
 
-// miss asks for a batch that should be here. It says whether to go on without it.
-func (p *pipeline) miss(ctx context.Context, s *sealed) bool {
+// miss asks for a batch that should be here, and gives it up when its time is over.
+func (p *pipeline) miss(ctx context.Context, s *sealed) {
 	if s.since.IsZero() {
 		s.since = time.Now()
 	}
-	waited := time.Since(s.since)
-	if waited > giveUpAfter {
+	waited, patience := time.Since(s.since), giveUpAfter
+	if p.silent[s.nation] {
+		patience = giveUpSoon
+	}
+	if waited > patience {
 		s.givenUp = true
+		p.silent[s.nation] = true
 		p.cfg.Log.Warn("a sealed batch was not revealed; going on without it",
 			slog.String("nation", string(s.nation)), slog.Uint64("window", uint64(s.window)))
-		return true
+		return
 	}
-	if waited > askAfter && !p.fetching[s.digest] && len(p.fetching) < 32 {
-		p.fetching[s.digest] = true
-		go func() {
-			raw, err := p.cfg.Fetch(ctx, s.nation, s.digest)
-			select {
-			case p.fetched <- arrivedBatch{from: s.nation, want: s.digest, raw: raw, err: err}:
-			case <-ctx.Done():
-			}
-		}()
+	if _, asked := p.fetching[s.digest]; waited <= askAfter || asked || p.fetchingOf(s.nation) >= maxFetching {
+		return
 	}
-	return false
+	p.fetching[s.digest] = s.nation
+	go func() {
+		ask, cancel := context.WithTimeout(ctx, giveUpAfter)
+		defer cancel()
+		raw, err := p.cfg.Fetch(ask, s.nation, s.digest)
+		select {
+		case p.fetched <- arrivedBatch{from: s.nation, want: s.digest, raw: raw, err: err}:
+		case <-ctx.Done():
+		}
+	}()
+}
+
+// fetchingOf is how many batches of a nation are being fetched.
+func (p *pipeline) fetchingOf(n treaty.Nation) (k int) {
+	for _, of := range p.fetching {
+		if of == n {
+			k++
+		}
+	}
+	return k
 }
 
 // forget drops what lies behind the horizon.
@@ -148,7 +179,7 @@ func (p *pipeline) forget(final treaty.Time) {
 	for id, s := range p.seals {
 		if s.window < old {
 			delete(p.seals, id)
-			delete(p.byDigest, s.digest)
+			delete(p.missing, s.digest)
 			delete(p.windows, s.window)
 		}
 	}
@@ -172,7 +203,7 @@ func (p *pipeline) associate() {
 		p.dirty = false
 		p.fresh = true
 		p.judgedAt = time.Now()
-		p.events = p.cfg.Judge.Associate(p.evidence.all())
+		p.events, p.matchesGood = p.cfg.Judge.Associate(p.evidence.all()), false
 		p.cfg.Metrics.events.Set(float64(len(p.events)))
 	}
 	live := map[treaty.Ref]bool{}
@@ -196,10 +227,11 @@ func eventKey(e attribution.Event) treaty.Ref { return slices.MinFunc(e.Members,
 // propose puts settled events that nobody has proposed yet to the nations. Proposers are staggered by a keyed rank, so
 // usually one incident appears, and nobody can prevent it.
 func (p *pipeline) propose(ctx context.Context) error {
-	for _, e := range p.events {
+	for i := range p.events {
+		e := p.events[i]
 		key := eventKey(e)
 		at, ok := p.settled[key]
-		if !ok || p.proposedAlready(e) {
+		if !ok || p.proposedAlready(&p.events[i]) {
 			continue
 		}
 		if time.Since(at) < time.Duration(p.rank(e))*p.cfg.Stagger {
@@ -226,9 +258,9 @@ func (p *pipeline) propose(ctx context.Context) error {
 	return nil
 }
 
-func (p *pipeline) proposedAlready(e attribution.Event) bool {
+func (p *pipeline) proposedAlready(e *attribution.Event) bool {
 	for _, c := range p.cases {
-		if p.cfg.Judge.Match(e, c.incident.Cites) >= sameEvent {
+		if p.matched(c) == e {
 			return true
 		}
 	}
@@ -262,18 +294,21 @@ func (p *pipeline) rank(e attribution.Event) int {
 }
 
 // incident takes an ordered incident in, unless the tally refused it.
-func (p *pipeline) incident(r *treaty.Record) {
+func (p *pipeline) incident(r *treaty.Record, index uint64) {
 	known, attested := false, false
 	var view tally.IncidentView
 	p.tally(func(s *tally.State) {
 		view, known = s.Incident(r.ID)
 		attested = s.Attested(r.ID, p.cfg.Nation)
 	})
+	if c := p.cases[r.ID]; c != nil {
+		c.index = index // our own proposal
+	}
 	if !known || p.cases[r.ID] != nil {
 		return
 	}
 	now := p.cfg.Ledger.TentativeLedgerTime()
-	c := &incidentCase{id: r.ID, incident: r.Incident, seen: time.Now(), ledgerAt: now}
+	c := &incidentCase{id: r.ID, incident: r.Incident, index: index, seen: time.Now(), ledgerAt: now}
 	// After a restart: what was answered is answered, and what was decided while we were away and whose evidence is gone
 	// is not ours to doubt.
 	c.done = attested || !view.Open() && r.Incident.Time < now.Add(-keepEvidence)
@@ -291,17 +326,20 @@ func (p *pipeline) verdict(l ledger.Leaf) {
 	}
 }
 
-// attest answers every incident once this node's evidence for it is complete.
+// attest answers every incident once this node's evidence for it is complete, in ledger order: of two incidents on one
+// event all nations speak to the earlier.
 func (p *pipeline) attest(ctx context.Context) error {
-	ids := make([]treaty.Hash, 0, len(p.cases))
-	for id, c := range p.cases {
-		if !c.done {
-			ids = append(ids, id)
+	var open []*incidentCase
+	for _, c := range p.cases {
+		if !c.done && time.Now().After(c.retryAt) {
+			open = append(open, c)
 		}
 	}
-	slices.SortFunc(ids, treaty.CompareHash)
-	for _, id := range ids {
-		c := p.cases[id]
+	slices.SortFunc(open, func(a, b *incidentCase) int {
+		return cmp.Or(cmp.Compare(a.index, b.index), treaty.CompareHash(a.id, b.id))
+	})
+	for _, c := range open {
+		id := c.id
 		known := false
 		p.tally(func(s *tally.State) { _, known = s.Incident(id) })
 		if !known {
@@ -315,14 +353,31 @@ func (p *pipeline) attest(ctx context.Context) error {
 		c.done = true
 		c.finding = a.Finding
 		if p.cfg.Review {
-			if err := p.cfg.Store.PutReview(&treaty.Attestation{Incident: id, Assessment: a}, p.cfg.Clock()); err != nil {
-				return fmt.Errorf("queue incident %s for review: %w", id.Short(), err)
+			if err := p.review(c, &treaty.Attestation{Incident: id, Assessment: a}); err != nil {
+				return err
 			}
 			continue
 		}
 		if err := p.sign(ctx, &treaty.Attestation{Incident: id, Assessment: a}); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// review queues an answer for the duty officer. A full queue holds up this incident and nothing else.
+func (p *pipeline) review(c *incidentCase, a *treaty.Attestation) error {
+	err := p.cfg.Store.PutReview(a, p.cfg.Clock())
+	switch {
+	case errors.Is(err, evidence.ErrAttested): // before a restart, or for another incident of the same event
+		return nil
+	case errors.Is(err, evidence.ErrFull):
+		c.done, c.retryAt = false, time.Now().Add(reviewAgain)
+		p.cfg.Log.Error("the review queue is full: an incident waits outside; decide what is in it",
+			slog.String("incident", a.Incident.Short()))
+		return nil
+	case err != nil:
+		return fmt.Errorf("queue incident %s for review: %w", a.Incident.Short(), err)
 	}
 	return nil
 }
@@ -347,13 +402,7 @@ func (p *pipeline) sign(ctx context.Context, a *treaty.Attestation) error {
 
 // answer is this nation's assessment of an incident, once it can be given.
 func (p *pipeline) answer(c *incidentCase) (treaty.Assessment, bool) {
-	var best *attribution.Event
-	match := 0.0
-	for i := range p.events {
-		if m := p.cfg.Judge.Match(p.events[i], c.incident.Cites); m >= sameEvent && m > match {
-			best, match = &p.events[i], m
-		}
-	}
+	best := p.matched(c)
 	policy := p.cfg.Net.Accord.Policy
 	outOfTime := p.cfg.Ledger.TentativeLedgerTime() > c.ledgerAt.Add(policy.Deadline()/2)
 	if best == nil {
@@ -420,7 +469,9 @@ func (p *pipeline) reopen(ctx context.Context) error {
 				break
 			}
 			in := &treaty.Incident{
-				Time: e.Time, Position: e.Position, Class: e.ClassGuess, Cites: treaty.NewCites(e.Members), Amends: id,
+				Time: e.Time, Position: e.Position, Class: e.ClassGuess, Amends: id,
+				// With all that was cited before: the tally asks for more than half of it.
+				Cites: treaty.NewCites(slices.AppendSeq(slices.Clone(e.Members), c.incident.Cites.All())),
 			}
 			if _, err := p.cfg.Submit(ctx, in); err != nil && ctx.Err() == nil {
 				return fmt.Errorf("reopen incident %s: %w", id.Short(), err)

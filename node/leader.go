@@ -18,7 +18,7 @@ func lead(ctx context.Context, g *raftnet.Group, p *pool.Pool, log *slog.Logger)
 	type outcome struct{ err error }
 	done := make(chan outcome, maxProposals)
 	under, wasLeader := 0, false
-	hold := false // the order took nothing just now: wait for the next tick or outcome
+	hold := false                                   // the order took nothing just now: wait for the next tick or outcome
 	check := time.NewTicker(250 * time.Millisecond) // leadership may change without a record coming
 	defer check.Stop()
 	for {

@@ -11,6 +11,10 @@ type metrics struct {
 	height, final    prometheus.Gauge
 	cosigned, leader prometheus.Gauge
 	lag              prometheus.Histogram
+
+	complaints *prometheus.CounterVec
+	deposed    *prometheus.CounterVec
+	tenure     prometheus.Gauge
 }
 
 func newMetrics(r prometheus.Registerer) *metrics {
@@ -25,7 +29,11 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		cosigned: prometheus.NewGauge(prometheus.GaugeOpts{Name: "truceline_ledger_cosigned_size", Help: "Ledger size under the last cosigned checkpoint."}),
 		leader:   prometheus.NewGauge(prometheus.GaugeOpts{Name: "truceline_order_leader", Help: "1 while this node leads the order."}),
 		lag:      prometheus.NewHistogram(prometheus.HistogramOpts{Name: "truceline_final_seconds", Help: "From making an own record to its being FINAL.", Buckets: prometheus.ExponentialBuckets(0.001, 2, 16)}),
+
+		complaints: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "truceline_order_complaints_total", Help: "Complaints this node made about leaders of the order, by what they were about."}, []string{"about"}),
+		deposed:    prometheus.NewCounterVec(prometheus.CounterOpts{Name: "truceline_order_deposed_total", Help: "Leaders that q nations shut out, or that resigned, by nation and reason."}, []string{"leader", "about"}),
+		tenure:     prometheus.NewGauge(prometheus.GaugeOpts{Name: "truceline_order_tenure_seconds", Help: "For how long the present leader has led."}),
 	}
-	r.MustRegister(m.sealed, m.revealed, m.attested, m.verdicts, m.events, m.height, m.final, m.cosigned, m.leader, m.lag)
+	r.MustRegister(m.complaints, m.deposed, m.tenure, m.sealed, m.revealed, m.attested, m.verdicts, m.events, m.height, m.final, m.cosigned, m.leader, m.lag)
 	return m
 }

@@ -41,6 +41,7 @@ type Node struct {
 	final    *finalizer
 	events   *events
 	witness  *witness
+	deposer  *deposer
 	host     host.Host
 	mesh     *peer.Mesh
 	logs     *raftlog.Store
@@ -82,9 +83,10 @@ type closer struct {
 //  5. finalizer    what this node has voted
 //  6. host, mesh   peers may now speak to us
 //  7. Raft         log, snapshots, group
-//  8. pipeline     sealing, judging
-//  9. intake       sensors
-//  10. observers   HTTP
+//  8. deposer      complaints about the leader
+//  9. pipeline     sealing, judging
+//  10. intake      sensors
+//  11. observers   HTTP
 //
 // Run starts the goroutines; nothing runs before.
 func New(cfg Config) (_ *Node, err error) {
@@ -117,6 +119,7 @@ func New(cfg Config) (_ *Node, err error) {
 		{"finalizer", n.openFinalizer},
 		{"peers", n.openPeers},
 		{"order", n.openOrder},
+		{"deposer", n.openDeposer},
 		{"pipeline", n.openPipeline},
 		{"sensors", n.openIntake},
 		{"observers", n.openObservers},
@@ -173,6 +176,7 @@ func (n *Node) Run(ctx context.Context) error {
 	start("verifier", n.verify)
 	start("finality", n.final.run)
 	start("leader", func(ctx context.Context) error { return lead(ctx, n.group, n.pool, n.log) })
+	start("deposer", n.deposer.run)
 	start("repeat", n.repeat)
 	start("rebuild", n.rebuildLoop)
 	start("pipeline", n.pipeline.run)

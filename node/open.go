@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"log/slog"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/hashicorp/raft"
@@ -100,7 +101,7 @@ func (n *Node) openFinalizer() (err error) {
 	n.final, err = newFinalizer(finalizerConfig{
 		Net: n.cfg.Net, Nation: n.cfg.Nation, Signer: n.author.signer, Cosign: n.cfg.Keys.Cosign, DB: n.db,
 		Ledger: n.ledger, Pool: n.pool,
-		Send: func(to treaty.Nation, msg []byte) { n.send(to, peer.Votes, msg) },
+		Send:        func(to treaty.Nation, msg []byte) { n.send(to, peer.Votes, msg) },
 		Equivocated: n.witness.votes, Fetch: n.fetchEntries, Violation: n.violation, Grafted: n.grafted, Settled: n.settled, Cosigned: n.cosigned, Fatal: n.fail,
 		Timeout: n.cfg.RoundTimeout, Inclusion: n.cfg.Inclusion, CatchUp: n.cfg.CatchUp, Log: n.log,
 	})
@@ -154,6 +155,19 @@ func (n *Node) openOrder() error {
 		return err
 	}
 	n.onClose("order", func() error { return n.group.Close() })
+	return nil
+}
+
+func (n *Node) openDeposer() error {
+	// None of f liars is back before the last has had its time, five elections by timers each (docs/TRUST.md).
+	sentence := max(n.cfg.Sentence, time.Duration(n.cfg.Net.F)*(2*n.cfg.Complain+20*n.cfg.Timing.Heartbeat))
+	n.deposer = newDeposer(deposerConfig{
+		Net: n.cfg.Net, Nation: n.cfg.Nation, Signer: n.author.signer, Order: n.group, Pool: n.pool,
+		Send: func(msg []byte) { n.send("", peer.Votes, msg) }, Violation: n.violation, Connected: n.mesh.Connected,
+		Ledger: n.ledger, Lags: n.final.lags.Load,
+		Complain: n.cfg.Complain, Progress: n.cfg.Progress, Tenure: n.cfg.Tenure, Sentence: sentence,
+		Metrics: n.metrics, Log: n.log,
+	})
 	return nil
 }
 

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"strings"
 	"time"
 
 	"truceline/node/evidence"
@@ -109,6 +110,24 @@ func (n *Node) Operator() (http.Handler, error) {
 	return n.operatorServer(push).Handler, nil
 }
 
+// noBrowsers refuses what a web page may have sent: the operator's browser can reach this listener, and the pages it shows
+// must not post detections or approve reviews. Browsers name the page in Origin or Sec-Fetch-Site; a name in Host
+// that is no address may be a page's own, bent to this machine (DNS rebinding).
+func noBrowsers(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		host := r.Host
+		if bare, _, err := net.SplitHostPort(host); err == nil {
+			host = bare
+		}
+		site := r.Header.Get("Sec-Fetch-Site")
+		if r.Header.Get("Origin") != "" || site != "" && site != "none" || host != "localhost" && net.ParseIP(strings.Trim(host, "[]")) == nil {
+			refuse(w, http.StatusForbidden, errors.New("the operator's listener takes no requests of web pages; use the truceline command"))
+			return
+		}
+		h.ServeHTTP(w, r)
+	})
+}
+
 func (n *Node) operatorServer(push http.Handler) *http.Server {
 	m := http.NewServeMux()
 	m.Handle("POST /v1/detections", push)
@@ -118,7 +137,7 @@ func (n *Node) operatorServer(push http.Handler) *http.Server {
 	m.HandleFunc("POST /v1/remarks", n.postRemark)
 	m.HandleFunc("POST /v1/redrive", n.postRedrive)
 	return &http.Server{
-		Handler: http.MaxBytesHandler(m, 8<<20), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: time.Minute,
+		Handler: http.MaxBytesHandler(noBrowsers(m), 8<<20), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: time.Minute,
 		WriteTimeout: time.Minute, IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10,
 		ErrorLog: slog.NewLogLogger(n.log.Handler(), slog.LevelDebug),
 	}

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"truceline/attribution"
@@ -28,14 +29,20 @@ type pipeline struct {
 	sealer   *seal.Sealer
 	lastSeal treaty.Hash // record id of our latest seal
 
-	seals    map[treaty.Hash]*sealed       // ordered seals within the horizon, by record id
-	byDigest map[treaty.Hash]*sealed       // those whose batch is not here yet
-	windows  map[treaty.Window][]*sealed   // ordered seals with detections, by window
-	mine     []*ownWindow                  // own sealed windows not yet revealed, oldest first
-	orphans  map[treaty.Hash][]byte        // batches whose seal is not ordered here yet
-	through  treaty.Window                 // every window up to here is revealed here, or given up
-	evidence *window                       // what attribution sees
-	events   []attribution.Event           // what it found, by time
+	seals    map[treaty.Hash]*sealed     // ordered seals within the horizon, by record id
+	missing  missing                     // those whose batch is not here yet
+	windows  map[treaty.Window][]*sealed // ordered seals with detections, by window
+	mine     []*ownWindow                // own sealed windows not yet revealed, oldest first
+	orphans  orphans                     // batches whose seal is not ordered here yet
+	silent   map[treaty.Nation]bool      // nations whose last batch had to be waited for in vain
+	pending  map[treaty.Hash]*ownWindow  // own seals on their way into the order
+	through  treaty.Window               // every window up to here is revealed here, or given up
+	evidence *window                     // what attribution sees
+	events   []attribution.Event         // what it found, by time
+	matches  map[treaty.Hash]int         // which of them an incident is about; see matched
+
+	matchesGood bool // matches belong to events
+
 	dirty    bool                          // evidence has changed since
 	moved    bool                          // through has moved on since events were last looked for
 	owed     bool                          // an event waits to be proposed, or an incident to be answered
@@ -43,7 +50,7 @@ type pipeline struct {
 	judgedAt time.Time                     // real time of the last association
 	settled  map[treaty.Ref]time.Time      // first member of a settled event -> when it was first seen settled
 	cases    map[treaty.Hash]*incidentCase // incidents in the ledger, by record id
-	fetching map[treaty.Hash]bool          // batches being fetched
+	fetching map[treaty.Hash]treaty.Nation // batches being fetched, and from whom
 
 	arrivals chan arrivedBatch
 	fetched  chan arrivedBatch
@@ -92,6 +99,19 @@ type sealed struct {
 	givenUp bool
 }
 
+// missing are ordered seals whose batch is not here, by its digest.
+type missing map[treaty.Hash][]*sealed
+
+// hopeful says whether one of them is still waited for.
+func (m missing) hopeful() bool {
+	for _, list := range m {
+		if slices.ContainsFunc(list, func(s *sealed) bool { return !s.givenUp }) {
+			return true
+		}
+	}
+	return false
+}
+
 type ownWindow struct {
 	window treaty.Window
 	digest treaty.Hash
@@ -110,17 +130,20 @@ type arrivedBatch struct {
 const (
 	askAfter     = 500 * time.Millisecond // before a missing batch is asked for
 	giveUpAfter  = 5 * time.Second        // before a window goes on without it: it then comes as late evidence
+	giveUpSoon   = time.Second            // the same for a nation that was waited for in vain last time
+	maxFetching  = 4                      // batches of one nation fetched at once
 	judgeEvery   = 40 * time.Millisecond  // associations are at least this far apart
-	maxOrphans   = 256
-	keepEvidence = 150 * time.Second // ledger time; sound needs 45 s for 15 km, and a window another 6 s to be revealed
+	reviewAgain  = 10 * time.Second       // before a full review queue is tried again
+	keepEvidence = 150 * time.Second      // ledger time; sound needs 45 s for 15 km, and a window another 6 s to be revealed
 )
 
 func newPipeline(cfg pipelineConfig, sealer *seal.Sealer) *pipeline {
 	return &pipeline{
 		cfg: cfg, sealer: sealer, lastSeal: cfg.LastSeal, woken: make(chan struct{}, 1),
-		seals: map[treaty.Hash]*sealed{}, byDigest: map[treaty.Hash]*sealed{}, windows: map[treaty.Window][]*sealed{},
-		orphans: map[treaty.Hash][]byte{}, evidence: newWindow(), settled: map[treaty.Ref]time.Time{},
-		cases: map[treaty.Hash]*incidentCase{}, fetching: map[treaty.Hash]bool{},
+		seals: map[treaty.Hash]*sealed{}, missing: missing{}, windows: map[treaty.Window][]*sealed{},
+		orphans: orphans{}, silent: map[treaty.Nation]bool{}, pending: map[treaty.Hash]*ownWindow{},
+		evidence: newWindow(), settled: map[treaty.Ref]time.Time{},
+		cases: map[treaty.Hash]*incidentCase{}, fetching: map[treaty.Hash]treaty.Nation{},
 		arrivals: make(chan arrivedBatch, 64), fetched: make(chan arrivedBatch, 64),
 		taken: make(chan []treaty.Detection, 256), commands: make(chan func(), 16),
 	}
@@ -213,7 +236,7 @@ func (p *pipeline) run(ctx context.Context) error {
 // sleep is the real time until something may be due without any input.
 func (p *pipeline) sleep() time.Duration {
 	d := p.cfg.Until(p.sealer.Next(p.cfg.Clock()))
-	if p.moved || p.owed || len(p.byDigest) > 0 {
+	if p.moved || p.owed || p.missing.hopeful() {
 		d = min(d, judgeEvery)
 	}
 	return min(max(d, time.Millisecond), time.Second)
@@ -240,6 +263,12 @@ func (p *pipeline) ordered(l ledger.Leaf) {
 			p.cfg.Log.Error("own seal was refused by the tally; check this node's clock", slog.Uint64("window", uint64(r.Seal.Window)))
 			p.lastSeal = last
 		}
+		if o := p.pending[r.ID]; o != nil {
+			delete(p.pending, r.ID)
+			if !ok {
+				p.sealAgain(o)
+			}
+		}
 		if !ok || r.Seal.Count == 0 {
 			return
 		}
@@ -250,21 +279,31 @@ func (p *pipeline) ordered(l ledger.Leaf) {
 		s := &sealed{id: r.ID, nation: r.Nation, window: r.Seal.Window, digest: r.Seal.Digest, index: l.Index, late: view.Late}
 		p.seals[s.id] = s
 		p.windows[s.window] = append(p.windows[s.window], s)
-		p.byDigest[s.digest] = s
+		p.missing[s.digest] = append(p.missing[s.digest], s)
 		if r.Nation == p.cfg.Nation {
 			p.own(s)
 		}
-		if raw, here := p.orphans[s.digest]; here {
-			delete(p.orphans, s.digest)
+		if raw := p.orphans.take(s.digest); raw != nil {
 			if err := p.batch(arrivedBatch{from: s.nation, raw: raw}); err != nil {
 				p.cfg.Log.Error("a batch cannot be kept", slog.Any("error", err))
 			}
 		} else if b, err := p.cfg.Store.Batch(s.digest); err == nil {
-			p.use(s, b)
+			p.fit(s.digest, b)
 		}
 	case r.Incident != nil:
-		p.incident(r)
+		p.incident(r, l.Index)
 	}
+}
+
+// sealAgain puts the detections of an own seal that the tally refused into the next window: nothing is excluded.
+func (p *pipeline) sealAgain(o *ownWindow) {
+	p.mine = slices.DeleteFunc(p.mine, func(x *ownWindow) bool { return x == o })
+	b, err := p.cfg.Store.Batch(o.digest)
+	if err != nil {
+		p.cfg.Log.Error("a batch whose seal was refused cannot be read", slog.Any("error", err))
+		return
+	}
+	p.sealer.Add(p.cfg.Clock(), b.Detections...)
 }
 
 // own remembers a window of ours that was sealed before a restart: it may not have been revealed yet, and showing it
@@ -316,7 +355,9 @@ func (p *pipeline) seal(ctx context.Context) error {
 			}
 		}
 		if closed.Seal.Count > 0 {
-			p.mine = append(p.mine, &ownWindow{closed.Seal.Window, closed.Seal.Digest, r.ID, raw})
+			o := &ownWindow{closed.Seal.Window, closed.Seal.Digest, r.ID, raw}
+			p.mine = append(p.mine, o)
+			p.pending[r.ID] = o
 			p.cfg.Metrics.sealed.Inc()
 		}
 	}

@@ -22,13 +22,14 @@ type Status struct {
 	Index   uint64                       `json:"order_index"`
 	First   uint64                       `json:"order_first"`    // oldest entry of the order that is kept
 	Open    int                          `json:"open_incidents"` // that are being decided
+	Lead    LeadStatus                   `json:"order_lead"`
 }
 
 // Status is this node's.
 func (n *Node) Status() Status {
 	s := Status{
 		Network: n.Network(), Peers: n.mesh.Status(), Sensors: n.intake.Stats(), Refused: n.group.Refused(),
-		Term: n.group.Term(), Index: n.group.LastIndex(),
+		Term: n.group.Term(), Index: n.group.LastIndex(), Lead: n.deposer.state(),
 	}
 	s.First, _ = n.logs.FirstIndex() // it cannot fail
 	n.ledger.With(func(live ledger.Machine, _ uint64) {

@@ -78,7 +78,9 @@ func (p *Pool) Add(r *treaty.Record, now time.Time) (bool, error) {
 	if _, have := l.held[r.Seq]; have {
 		return false, nil // the same, or a second one of this number: the first we saw stands
 	}
-	if r.Seq > l.applied+MaxPerNation || l.bytes+len(r.Raw()) > MaxBytesPerNation {
+	// The next one always fits: an author that fills its queue behind a hole cannot make this node, perhaps the leader,
+	// leave out what everybody else holds.
+	if r.Seq != l.applied+1 && (r.Seq > l.applied+MaxPerNation || l.bytes+len(r.Raw()) > MaxBytesPerNation) {
 		return false, fmt.Errorf("%s, record %d: %w", r.Nation, r.Seq, ErrFull)
 	}
 	l.held[r.Seq] = held{r, now}
@@ -221,6 +223,31 @@ func (p *Pool) Overdue(now time.Time, limit time.Duration) *treaty.Record {
 		}
 	}
 	return nil
+}
+
+// Head is the record of one author that the order should bring next, held since a time; Flooded says that its author has
+// more than Share waiting, so it may have to queue.
+type Head struct {
+	Record  *treaty.Record
+	Since   time.Time
+	Flooded bool
+}
+
+// Share is what one author may have waiting and still expect each record to be ordered in time: 40 nations' shares are
+// 20 MiB, which the slowest network measured orders within seconds.
+const Share = 512 << 10
+
+// Heads are the next records of all authors that have any waiting.
+func (p *Pool) Heads() (hs []Head) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, n := range p.order {
+		l := p.lanes[n]
+		if h, ok := l.held[l.applied+1]; ok {
+			hs = append(hs, Head{h.r, h.at, l.bytes > Share})
+		}
+	}
+	return hs
 }
 
 // Waiting is up to limit records that have been held longer than age, each author's in order: what to pass on again,

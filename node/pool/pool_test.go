@@ -3,6 +3,7 @@ package pool
 import (
 	"bytes"
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -92,4 +93,35 @@ func FuzzSplitEntry(f *testing.F) {
 			t.Fatal("more came out than went in")
 		}
 	})
+}
+
+// Would catch a nation that fills its queue at one node behind a hole: the record that fits the hole, which everybody else
+// holds, must come in there too, or that node is blamed as leader for leaving it out.
+func TestTheNextOneAlwaysFits(t *testing.T) {
+	f := treatytest.New(4)
+	p := New(f.Net.Nations())
+	now := time.Now()
+	big := func(seq uint64) *treaty.Record {
+		r, err := f.Signers["AUT"].SignRecord(seq, treatytest.Founded, &treaty.Remark{Text: strings.Repeat("x", treaty.MaxText)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r
+	}
+	seq := uint64(3)
+	for ; ; seq++ {
+		if _, err := p.Add(big(seq), now); err != nil {
+			break
+		}
+	}
+	if _, err := p.Add(big(2), now); !errors.Is(err, ErrFull) {
+		t.Fatalf("record 2 on a full queue: %v", err)
+	}
+	if isNew, err := p.Add(big(1), now); !isNew || err != nil {
+		t.Fatalf("record 1, the next, on a full queue: %v", err)
+	}
+	hs := p.Heads()
+	if len(hs) != 1 || hs[0].Record.Seq != 1 || !hs[0].Flooded || !hs[0].Since.Equal(now) {
+		t.Errorf("heads: %+v", hs)
+	}
 }
