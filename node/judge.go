@@ -68,6 +68,12 @@ func (p *pipeline) batch(b arrivedBatch) error {
 		delete(p.missing, digest)
 		return nil
 	}
+	if !slices.ContainsFunc(p.missing[digest], func(s *sealed) bool { return s.fits(parsed) }) {
+		// Somebody sealed another nation's digest, or a batch of nobody. Whose it is may have its own seal still on the way.
+		p.orphans.keep(b.from, digest, b.raw)
+		p.fit(digest, parsed)
+		return nil
+	}
 	if _, err := p.cfg.Store.PutRevealed(b.raw); err != nil {
 		return fmt.Errorf("keep a revealed batch: %w", err)
 	}
@@ -79,7 +85,7 @@ func (p *pipeline) batch(b arrivedBatch) error {
 // anybody can seal it; but the bytes say whose it is, and whatever other seals name it can never be evidence.
 func (p *pipeline) fit(digest treaty.Hash, b *treaty.Batch) {
 	for _, s := range p.missing[digest] {
-		if s.nation != b.Nation || s.window != b.Window {
+		if !s.fits(b) {
 			s.givenUp = true
 			p.cfg.Log.Warn("a seal names a batch that is not its own; it is no evidence",
 				slog.String("nation", string(s.nation)), slog.Uint64("window", uint64(s.window)),
@@ -179,7 +185,7 @@ func (p *pipeline) forget(final treaty.Time) {
 	for id, s := range p.seals {
 		if s.window < old {
 			delete(p.seals, id)
-			delete(p.missing, s.digest)
+			p.missing.remove(s)
 			delete(p.windows, s.window)
 		}
 	}
@@ -187,6 +193,15 @@ func (p *pipeline) forget(final treaty.Time) {
 		if c.ledgerAt < final.Add(-policy.Horizon()) {
 			delete(p.cases, id)
 		}
+	}
+	// What no incident can cite any more is no evidence: the tally forgets the seals by the same horizon. One nation's
+	// batches take at most horizon / window times 2 MiB of the disk, 7 GiB by the default policy.
+	if old < p.pruned+pruneEvery {
+		return
+	}
+	p.pruned = old
+	if _, err := p.cfg.Store.Prune(old); err != nil {
+		p.cfg.Log.Error("old batches cannot be pruned; they only take up disk", slog.Any("error", err))
 	}
 }
 

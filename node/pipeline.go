@@ -36,6 +36,7 @@ type pipeline struct {
 	orphans  orphans                     // batches whose seal is not ordered here yet
 	silent   map[treaty.Nation]bool      // nations whose last batch had to be waited for in vain
 	pending  map[treaty.Hash]*ownWindow  // own seals on their way into the order
+	pruned   treaty.Window               // batches of windows before it are gone from the disk
 	through  treaty.Window               // every window up to here is revealed here, or given up
 	evidence *window                     // what attribution sees
 	events   []attribution.Event         // what it found, by time
@@ -99,6 +100,9 @@ type sealed struct {
 	givenUp bool
 }
 
+// fits says whether a batch is the one of this seal's nation and window.
+func (s *sealed) fits(b *treaty.Batch) bool { return s.nation == b.Nation && s.window == b.Window }
+
 // missing are ordered seals whose batch is not here, by its digest.
 type missing map[treaty.Hash][]*sealed
 
@@ -110,6 +114,14 @@ func (m missing) hopeful() bool {
 		}
 	}
 	return false
+}
+
+// remove takes one seal out: others may name the same digest.
+func (m missing) remove(s *sealed) {
+	list := slices.DeleteFunc(m[s.digest], func(x *sealed) bool { return x == s })
+	if m[s.digest] = list; len(list) == 0 {
+		delete(m, s.digest)
+	}
 }
 
 type ownWindow struct {
@@ -132,6 +144,7 @@ const (
 	giveUpAfter  = 5 * time.Second        // before a window goes on without it: it then comes as late evidence
 	giveUpSoon   = time.Second            // the same for a nation that was waited for in vain last time
 	maxFetching  = 4                      // batches of one nation fetched at once
+	pruneEvery   = 32                     // windows between two prunings of the disk
 	judgeEvery   = 40 * time.Millisecond  // associations are at least this far apart
 	reviewAgain  = 10 * time.Second       // before a full review queue is tried again
 	keepEvidence = 150 * time.Second      // ledger time; sound needs 45 s for 15 km, and a window another 6 s to be revealed

@@ -25,6 +25,7 @@ var described = map[string]any{
 	"checkpoint": treaty.Checkpoint{}, "vote": treaty.Vote{}, "vote-sig": treaty.VoteSig{}, "certificate": treaty.Certificate{},
 	"status": treaty.Status{}, "wish": treaty.Wish{}, "proposal": treaty.Proposal{}, "cosignature": treaty.Cosignature{},
 	"head": treaty.Head{}, "election": treaty.Election{}, "election-sig": treaty.ElectionSig{}, "election-vote": treaty.ElectionVote{},
+	"complaint": treaty.Complaint{},
 }
 
 // Would catch a field that was added, renumbered or made optional in Go and not in the description, or the reverse.

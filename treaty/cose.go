@@ -26,6 +26,7 @@ const (
 	TypeWish         ContentType = "application/vnd.truceline.wish-v1+cbor"
 	TypeElection     ContentType = "application/vnd.truceline.election-v1+cbor"
 	TypeHead         ContentType = "application/vnd.truceline.head-v1+cbor"
+	TypeComplaint    ContentType = "application/vnd.truceline.complaint-v1+cbor"
 	TypeAccord       ContentType = "application/vnd.truceline.accord-signature-v1+cbor"
 )
 

@@ -59,6 +59,8 @@ const (
 	MaxElection = 4 << 10
 	// MaxHead bounds a signed head: header (256), payload (100), signature (64), framing.
 	MaxHead = 512
+	// MaxComplaint bounds a signed complaint: header (256), payload (70), signature (64), framing.
+	MaxComplaint = 512
 	// MaxCheckpointNote bounds a cosigned checkpoint: 41 signature lines of about 200 bytes.
 	MaxCheckpointNote = 32 << 10
 	// MaxProof bounds a tlog-proof: 63 hashes of 45 characters and the checkpoint.

@@ -159,6 +159,10 @@ func vectors(t testing.TB) []vector {
 		{"certificate-commit", "certificate", treaty.Encode(certificate(f, treaty.StepCommit, cp, 4))},
 		{"cosignature", "cosignature", treaty.Encode(cosigs[0])},
 		{"head", "head-message", must(s.SignHead(treaty.Head{Term: 7, Start: h("start"), Index: 18, Chain: h("chain")}))},
+		{"complaint-record", "complaint-message", must(s.SignComplaint(treaty.Complaint{
+			Term: 7, Leader: "CZE", About: treaty.GrievanceRecord, Record: h("record"), Waited: 10_250,
+		}))},
+		{"complaint-tenure", "complaint-message", must(s.SignComplaint(treaty.Complaint{Term: 7, Leader: "BEL", About: treaty.GrievanceTenure}))},
 		{"election", "election", treaty.Encode(election(f, 3))},
 		{"member", "member", treaty.Encode(f.Net.Accord.Members[1])},
 		{"policy.text", "", f.Net.Policy()},
@@ -248,6 +252,13 @@ var decoders = map[string]func(b []byte) ([]byte, error){
 	},
 	"head-message": func(b []byte) ([]byte, error) {
 		s, _, err := treaty.ParseHead(b)
+		if err != nil {
+			return nil, err
+		}
+		return s.Raw, treatytest.New(4).Net.Verify(s)
+	},
+	"complaint-message": func(b []byte) ([]byte, error) {
+		s, _, err := treaty.ParseComplaint(b)
 		if err != nil {
 			return nil, err
 		}

@@ -23,7 +23,7 @@ import (
 //	 4 term jump                election and standing below: a certificate, or small steps, or f+1 members
 //	 5 term in an answer        terms.go
 //	 6 made-up last log         standing below bounds it; harmless beyond: finality does not ask who leads
-//	 7 transfer flag            request below: never believed under a living leader
+//	 7 transfer flag            request below: never believed under a living leader that is not shut out
 //	 8 TimeoutNow               request below: from the certified leader of the term only, once an election timeout
 //	 9 sender in a header       sender below: all three names are the stream's peer, the version is 3
 //	10 two votes in a term      ballots.go: an own synced record
@@ -42,7 +42,7 @@ import (
 //	22 snapshot of unfinal      fsm.Snapshot refuses; raftlog compacts up to the certified point only
 //	23 lying acknowledgement    harmless: moves ORDERED only
 //	24 last-log hint            nudge.go: follower.wentBack
-//	25 zombie leader            not stopped here: the node must want another (docs/TRUST.md, what deposes a leader)
+//	25 zombie leader            depose.go: q nations shut it out (consensus/depose says when)
 //	26 two orders               tenure.go signs heads, orders.go holds and compares them, exchange.go shows them around
 //	27 streams                  serve.go: members only, one stream of a class each; node/peer limits the rest
 //	28 decoder                  codec.go: every size before its bytes, fuzzed
@@ -73,6 +73,7 @@ const (
 	delayedAhead    refusal = "too-far-above-the-certified-point"
 	delayedSnapshot refusal = "snapshot-too-soon"
 	delayedBudget   refusal = "more-bytes-than-its-budget"
+	delayedShut     refusal = "deposed"
 	// masked ones are counted, but what the peer sent is only corrected, not refused.
 	maskedTransfer refusal = "transfer-flag-ignored"
 	maskedTerm     refusal = "term-claim-not-believed"
@@ -113,13 +114,14 @@ type guard struct {
 	snapshot time.Time                      // when the last one was let through
 	timeout  time.Time                      // the same for TimeoutNow
 	budgets  map[string]*budget             // of each member
+	shut     map[string]time.Time           // deposed leaders, and until when
 }
 
 func newGuard(c *Config) *guard {
 	return &guard{
 		config: raft.EncodeConfiguration(c.roster()), net: c.Net, certified: c.Certified, accept: c.Accept, pace: c.Timing.Election,
 		counted: map[string]map[refusal]uint64{}, verified: map[string]treaty.ElectionVote{}, asked: map[string]uint64{},
-		budgets: map[string]*budget{},
+		budgets: map[string]*budget{}, shut: map[string]time.Time{},
 	}
 }
 
@@ -190,8 +192,8 @@ func (g *guard) request(by *speaker, req any, v view) refusal {
 		if why := g.standing(from, r.RPCHeader, r.Candidate, r.Term, r.LastLogTerm, v); why != allowed {
 			return why
 		}
-		// The flag makes voters forget that they have a leader. Nobody here transfers leadership. C.4 row 7.
-		if l := v.leader(); r.LeadershipTransfer && l != "" && l != from {
+		// The flag makes voters forget that they have a leader. Here it is for the successor of a deposed one. C.4 row 7.
+		if l := v.leader(); r.LeadershipTransfer && l != "" && l != from && !g.shutOut(l) {
 			r.LeadershipTransfer = false
 			g.note(from, maskedTransfer)
 		}

@@ -133,12 +133,15 @@ func (t *Transport) answer(by *speaker, req any) any {
 		return failBusy
 	}
 	why := t.guard.request(by, req, ses)
+	if why == allowed && t.guard.shutOut(by.id) {
+		why = delayedShut
+	}
 	if a, ok := req.(*appendCall); ok && why == allowed {
 		why = t.orders.follow(by.run, a)
 	}
 	switch why {
 	case allowed:
-	case delayedAhead, delayedSnapshot, delayedBudget:
+	case delayedAhead, delayedSnapshot, delayedBudget, delayedShut:
 		t.guard.note(by.id, why)
 		return failBusy
 	default:

@@ -10,7 +10,7 @@ import (
 
 // pure are the rooms whose results every nation must reproduce: state and input in, state and output out.
 var pure = []string{
-	"treaty", "attribution", "consensus/tally", "consensus/finality", "sensorio/seal", "sensorio/detect", "sensorio/decode",
+	"treaty", "attribution", "consensus/tally", "consensus/finality", "consensus/depose", "sensorio/seal", "sensorio/detect", "sensorio/decode",
 }
 
 const whyPure = "every nation must compute the same from the same input; time, chance and the world come in as arguments"

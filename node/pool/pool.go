@@ -9,6 +9,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -251,19 +252,21 @@ func (p *Pool) Heads() (hs []Head) {
 }
 
 // Waiting is up to limit records that have been held longer than age, each author's in order: what to pass on again,
-// because somebody, perhaps the leader, does not have it.
+// because somebody, perhaps the leader, does not have it. The authors take turns, so one with many leaves room for others.
 func (p *Pool) Waiting(now time.Time, age time.Duration, limit int) (rs []*treaty.Record) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for _, n := range p.order {
-		l := p.lanes[n]
-		for s := l.applied + 1; len(rs) < limit; s++ {
-			h, ok := l.held[s]
-			if !ok || now.Sub(h.at) < age {
-				break
+	authors := slices.Clone(p.order)
+	for depth := uint64(1); len(authors) > 0; depth++ {
+		authors = slices.DeleteFunc(authors, func(n treaty.Nation) bool {
+			l := p.lanes[n]
+			h, ok := l.held[l.applied+depth]
+			if !ok || now.Sub(h.at) < age || len(rs) >= limit {
+				return true
 			}
 			rs = append(rs, h.r)
-		}
+			return false
+		})
 	}
 	return rs
 }

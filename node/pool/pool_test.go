@@ -125,3 +125,31 @@ func TestTheNextOneAlwaysFits(t *testing.T) {
 		t.Errorf("heads: %+v", hs)
 	}
 }
+
+// Would catch a nation with many records that takes all the room for repeats, so that others' never reach the leader.
+func TestRepeatsTakeTurns(t *testing.T) {
+	f := treatytest.New(4)
+	p := New(f.Net.Nations())
+	now := time.Now()
+	for n, count := range map[treaty.Nation]uint64{"AUT": 300, "DNK": 2} {
+		for seq := range count {
+			r, err := f.Signers[n].SignRecord(seq+1, treatytest.Founded, &treaty.Remark{Text: "x"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := p.Add(r, now); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	rs := p.Waiting(now.Add(time.Minute), time.Second, 256)
+	next := map[treaty.Nation]uint64{}
+	for _, r := range rs {
+		if next[r.Nation]++; r.Seq != next[r.Nation] {
+			t.Errorf("%s: record %d comes as number %d", r.Nation, r.Seq, next[r.Nation])
+		}
+	}
+	if len(rs) != 256 || next["DNK"] != 2 {
+		t.Errorf("%d repeats, %d of them DNK's, want 256 and 2", len(rs), next["DNK"])
+	}
+}

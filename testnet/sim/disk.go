@@ -64,12 +64,27 @@ func (d *disk) before(op errorfs.Op) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.count[kind]++
+	if kind == "create marker" && d.after == nil {
+		d.named(filepath.Dir(op.Path))
+	}
 	if d.after == nil && d.kind == kind {
 		if d.left--; d.left < 0 {
 			d.lose()
 		}
 	}
 	return nil
+}
+
+// named makes the names in a folder durable. Pebble syncs a new MANIFEST, then makes the marker that names it, then syncs
+// the folder: it relies on a file's own sync to keep its name too, as ext4, XFS and APFS do. The disk in memory does
+// not, and after a cut between the two might keep the marker alone.
+func (d *disk) named(folder string) {
+	f, err := d.mem.OpenDir(folder)
+	if err != nil {
+		return
+	}
+	_ = f.Sync()
+	_ = f.Close()
 }
 
 // lose takes the power away; the caller holds mu. Anything synced is kept, of the rest some.

@@ -9,5 +9,16 @@
 //
 // What it does not do: a run is close to the next one with the same seed, not equal to it (style guide 4.1: Raft's
 // timers and the keys of QUIC are not seeded). So nothing here compares a run with a recorded one; what is checked must
-// hold in every run. Nations here are honest; they may be cut off, slow, dead, or late.
+// hold in every run.
+//
+// Nations are honest unless Options.Hostile gives them a behaviour of testnet/adversary. A hostile nation runs the real
+// node too; what must hold in the end is asked of the others, and that none of them is convicted of misbehaviour.
+//
+// The campaign draws faults and up to f adversaries for each seed:
+//
+//	go test ./testnet/sim -run TestCampaign -campaign.seeds=1000 -campaign.n=4,5,6,7 -campaign.logs=DIR -timeout 0
+//	go test ./testnet/sim -run TestCampaign -campaign.seeds=1 -campaign.seed=17 -v
+//
+// It is a test and no command of the shipped program, because a bubble needs a testing.T: virtual time cannot be had in
+// a program without the test harness.
 package sim

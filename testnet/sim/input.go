@@ -208,7 +208,8 @@ func (w *World) post(s *seat, body []byte) bool {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
-	req := httptest.NewRequestWithContext(ctx, http.MethodPost, "/v1/detections", bytes.NewReader(body))
+	req := httptest.NewRequestWithContext(ctx, http.MethodPost, "http://localhost/v1/detections", bytes.NewReader(body))
+	req.Host = "localhost" // the listener takes no requests under other names
 	req.Header.Set("Content-Type", sensorio.MediaNDJSON)
 	rec := httptest.NewRecorder()
 	h.ServeHTTP(rec, req)
