@@ -346,3 +346,29 @@ func TestOrphans(t *testing.T) {
 		t.Errorf("took %q", raw)
 	}
 }
+
+// The tally refuses an own seal, here because its window is far ahead of ledger time. Catches detections that are lost with
+// it: they must go into the next window.
+func TestRefusedSealIsSealedAgain(t *testing.T) {
+	r := newBench(t, false)
+	w := treaty.WindowOf(treatytest.Founded.Add(time.Hour), 2*time.Second)
+	for _, k := range []treaty.Nation{"BEL", "CZE", "DNK"} { // ledger time runs
+		r.order(r.sealOf(k, w, treaty.Hash{}, 0))
+	}
+	b := r.batch("AUT", w+10_000)
+	if _, err := r.p.cfg.Store.PutOwn(b); err != nil {
+		t.Fatal(err)
+	}
+	ahead := r.sealOf("AUT", b.Window, b.Digest(), 1)
+	o := &ownWindow{b.Window, b.Digest(), ahead.ID, treaty.Encode(b)}
+	r.p.mine, r.p.pending[ahead.ID] = append(r.p.mine, o), o
+	r.order(ahead)
+	if len(r.p.mine) != 0 || len(r.p.pending) != 0 {
+		t.Errorf("a refused window still waits to be revealed: %v, %v", r.p.mine, r.p.pending)
+	}
+	later := r.p.cfg.Clock().Add(time.Minute)
+	closed, ok := r.p.sealer.Close(later, treaty.Hash{}, treaty.Hash{1})
+	if !ok || len(closed.Batch.Detections) != 1 || closed.Batch.Detections[0].Sensor != b.Detections[0].Sensor {
+		t.Errorf("sealed again: %v, %+v", ok, closed.Batch.Detections)
+	}
+}

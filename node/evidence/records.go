@@ -182,17 +182,44 @@ func (s *Store) free(a *treaty.Attestation) error {
 	}
 	first := s.first(a.Incident)
 	for ref := range a.Assessment.Cites.All() {
-		// A store of an earlier release holds the incident itself, which may be one that amends.
-		if other, err := s.BreachOn(ref); err == nil && (other == first || s.first(other) == first) {
-			continue
-		} else if err == nil {
+		other, err := s.spent(first, ref)
+		if err != nil {
+			return err
+		}
+		if !other.IsZero() {
 			return fmt.Errorf("%w: detection %d of seal %s counts for a breach in incident %s", ErrAttested, ref.Index,
 				ref.Seal.Short(), other.Short())
-		} else if !errors.Is(err, ErrNotFound) {
-			return err
 		}
 	}
 	return nil
+}
+
+// spent is the incident of another case than the one that first began, in which we called a breach over a detection; zero
+// if there is none.
+func (s *Store) spent(first treaty.Hash, ref treaty.Ref) (treaty.Hash, error) {
+	other, err := s.BreachOn(ref)
+	// A store of an earlier release holds the incident itself, which may be one that amends.
+	if errors.Is(err, ErrNotFound) || err == nil && (other == first || s.first(other) == first) {
+		return treaty.Hash{}, nil
+	}
+	return other, err
+}
+
+// Unspent is what is left of citations for an incident without those that carry our BREACH in another case: a report of
+// "artillery" may fit two shots of a salvo, and counts for the first.
+func (s *Store) Unspent(incident treaty.Hash, cites treaty.Cites) (treaty.Cites, error) {
+	first := s.first(incident)
+	var left []treaty.Ref
+	for ref := range cites.All() {
+		other, err := s.spent(first, ref)
+		if err != nil {
+			return nil, err
+		}
+		if other.IsZero() {
+			left = append(left, ref)
+		}
+	}
+	return treaty.NewCites(left), nil
 }
 
 // Attested is the record id of our attestation to an incident. Errors: ErrNotFound.

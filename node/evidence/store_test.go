@@ -333,6 +333,13 @@ func TestBreachOnAmendment(t *testing.T) {
 				t.Errorf("earlier %v: detection %d in another case: %v", earlier, index, err)
 			}
 		}
+		cites := attestation(4, true, 3, 7, 8).Assessment.Cites
+		if left, err := s.Unspent(id(4), cites); err != nil || left.Len() != 1 || left[0].Indexes[0] != 8 {
+			t.Errorf("earlier %v: unspent in another case: %v, %v", earlier, left, err)
+		}
+		if left, err := s.Unspent(id(2), cites); err != nil || left.Len() != 3 {
+			t.Errorf("earlier %v: unspent in the same case: %v, %v", earlier, left, err)
+		}
 		if got, err := s.BreachOn(treaty.Ref{Seal: treaty.Hash{9}, Index: 7}); err != nil || got != id(1) {
 			t.Errorf("earlier %v: breach on %s, %v", earlier, got.Short(), err)
 		}

@@ -234,13 +234,14 @@ func (w *World) deaf() (breaches []observe.VerdictView) {
 }
 
 // Nations that fill everything that has room, with records, seals of windows far ahead and noise, must not keep others'
-// records or a verdict out.
+// records or a verdict out. The verdict may be INCONCLUSIVE: seldom, at n = 7, honest nations judge on evidence that is
+// not complete yet (docs/STATUS.md).
 func TestFlooders(t *testing.T) {
 	against(t, Options{}, func(w *World, i int) node.Tamper {
 		return adversary.NewFlooder(w.self(i), 90*time.Second, func() treaty.Time { return treaty.TimeOf(time.Now()) })
 	}, func(w *World) {
 		w.bystanders("in the flood")
-		w.judge(w.Play())
+		w.judged(w.Play(), feed.ResultRight, feed.ResultUndecided)
 		w.End()
 	})
 }
